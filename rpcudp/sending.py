@@ -1,0 +1,105 @@
+"""
+The way out: a datagram goes to the operating system at once, or waits here while the send buffer is full.
+
+UDP promises nothing, so a datagram that the operating system refuses (no route, a firewall, a network that is down) is
+one lost on the way, and whoever waits for its answer copes as with any other loss.  A full send buffer is another
+matter: it drains within milliseconds, and a node that has just placed a thousand calls should not lose most of them to
+it.  A socket of Twisted's cannot tell when it would take a datagram again, so the queue asks, from the reactor.
+"""
+
+import errno
+import socket
+from collections import deque
+
+from twisted.internet.error import MessageLengthError
+
+# 10055 is Windows' WSAENOBUFS, for which not every Python has a name.
+BUFFER_FULL = frozenset([errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055])
+
+# Seconds.  A full buffer of 200 KB takes this long on a line of 300 Mbit/s.
+RETRY_INTERVAL = 0.005
+
+# Datagrams.  Strangers can make a node answer, so what waits must have an end: 4096 times 8 KiB are 32 MiB.
+MAX_WAITING = 4096
+
+
+class SendQueue(object):
+    """
+    Datagrams in the order in which they were sent, of which only a full send buffer holds any back.
+
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time between two
+        attempts.
+
+    @ivar _note: takes a format and its fields, for what becomes of a datagram.
+
+    @ivar _waiting: what the operating system has yet to take, as the arguments of L{send}.
+
+    @ivar _retrying: the timer of the next attempt, or C{None}.
+    """
+
+    def __init__(self, clock, note):
+        self._clock = clock
+        self._note = note
+        self._waiting = deque()
+        self._retrying = None
+
+    def send(self, transport, datagram, address, isWanted):
+        """
+        Send a datagram now, or as soon as its turn has come and the send buffer has room.
+
+        @type transport: provider of L{twisted.internet.interfaces.IUDPTransport}
+
+        @type datagram: L{bytes}
+
+        @type address: L{tuple} of an IP and a port
+
+        @param isWanted: called without arguments before every later attempt; once it returns C{False}, the datagram is
+            forgotten.
+
+        @raise Exception: what the transport raises that is not the operating system's.
+        """
+        if not self._waiting and self._offer(transport, datagram, address):
+            return
+        if len(self._waiting) == MAX_WAITING:
+            self._note("lost a datagram to {address}: {limit} are waiting", address=address, limit=MAX_WAITING)
+            return
+        self._waiting.append((transport, datagram, address, isWanted))
+        self._retryLater()
+
+    def clear(self):
+        """
+        Forget what waits, and the timer.
+        """
+        self._waiting.clear()
+        if self._retrying is not None:
+            self._retrying.cancel()
+            self._retrying = None
+
+    def _retryLater(self):
+        if self._retrying is None:
+            self._retrying = self._clock().callLater(RETRY_INTERVAL, self._retry)
+
+    def _retry(self):
+        self._retrying = None
+        try:
+            while self._waiting:
+                transport, datagram, address, isWanted = self._waiting.popleft()
+                if isWanted() and not self._offer(transport, datagram, address):
+                    self._waiting.appendleft((transport, datagram, address, isWanted))
+                    return
+        finally:
+            if self._waiting:
+                self._retryLater()
+
+    def _offer(self, transport, datagram, address):
+        """
+        @return: whether the datagram is off our hands, sent or lost.
+        @rtype: L{bool}
+        """
+        try:
+            transport.write(datagram, address)
+        except (socket.error, MessageLengthError) as error:
+            if error.args and error.args[0] in BUFFER_FULL:
+                return False
+            self._note("lost a datagram to {address}: {reason}", address=address, reason=error)
+        return True

@@ -1,0 +1,122 @@
+"""
+The datagram format: bytes in, values out.  Nothing here knows a socket, a clock or Twisted.
+
+A call is two datagrams, a request and the response to it.  Both are
+
+    ========  =================================================================
+    1 byte    kind: request or response, and of which network (L{Kinds})
+    20 bytes  message id: random, chosen by the caller, repeated in the response
+    the rest  payload: one MessagePack value of at most 8192 bytes; for a
+              request C{[method, [argument, ...]]}, for a response the result
+    ========  =================================================================
+
+The facts that this rests on:
+
+- C{method} is MessagePack I{str} on every interpreter.  Of the arguments and results, text is I{str} and bytes are
+  I{bin}; a native C{str} of Python 2 is bytes.  Tuples and lists are both I{array}, and arrive as lists.
+- u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
+- A datagram says nothing of its length, so what follows the first value of a payload is ignored, and a value that does
+  not end within the first 8192 bytes is cut, as it would be by the receive buffer of a peer.
+- 160 random bits are what pairs a response with its request, so they come from the operating system's generator.
+"""
+
+import os
+from builtins import str
+from collections import namedtuple
+
+import umsgpack
+
+from rpcudp.exceptions import MalformedMessage
+
+
+class Kinds(namedtuple("Kinds", ["request", "response"])):
+    """
+    The two kind bytes of a network.  Peers of different networks do not hear each other.
+
+    @ivar request: the first byte of a request.
+    @ivar response: the first byte of a response.
+    """
+
+    __slots__ = ()
+
+
+RPCUDP = Kinds(request=b"\x00", response=b"\x01")
+STORJ = Kinds(request=b"\x02", response=b"\x03")
+
+ID_LENGTH = 20
+HEADER_LENGTH = 1 + ID_LENGTH
+MAX_PAYLOAD = 8192
+MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
+
+
+def newMessageID():
+    """
+    @return: a message id that nobody can guess.
+    @rtype: L{bytes}, L{ID_LENGTH} of them
+    """
+    return os.urandom(ID_LENGTH)
+
+
+def encode(kind, msgID, value):
+    """
+    @param kind: one of a network's L{Kinds}.
+    @type kind: L{bytes}, one
+
+    @type msgID: L{bytes}, L{ID_LENGTH} of them
+
+    @param value: C{[method, arguments]} for a request, the result for a response.
+
+    @return: the datagram.
+    @rtype: L{bytes}, at most L{MAX_DATAGRAM} of them
+
+    @raise MalformedMessage: if C{value} has no MessagePack form, or one longer than L{MAX_PAYLOAD} bytes.
+    """
+    try:
+        payload = umsgpack.packb(value)
+    except Exception as error:
+        # Besides u-msgpack's own refusals: recursion too deep, text that is not Unicode, and whatever is raised by the
+        # code of the application's own types.
+        raise MalformedMessage("cannot be serialised: {!r}".format(error))
+    excess = len(payload) - MAX_PAYLOAD
+    if excess > 0:
+        raise MalformedMessage("payload is {} bytes, {} over the limit of {}".format(len(payload), excess, MAX_PAYLOAD))
+    return kind + msgID + payload
+
+
+def decode(datagram, kinds):
+    """
+    The reverse of L{encode}, for what comes from strangers.
+
+    @type datagram: L{bytes}
+
+    @param kinds: the network to which the datagram should belong.
+    @type kinds: L{Kinds}
+
+    @return: the kind, the message id and the value.  The value of a request is C{[method, arguments]}, a text and a
+        list.
+    @rtype: L{tuple}
+
+    @raise MalformedMessage: and nothing else, for every datagram that is none of the network's.
+    """
+    kind = datagram[:1]
+    if kind not in kinds:
+        raise MalformedMessage("kind is {!r}, neither {!r} nor {!r}".format(kind, kinds.request, kinds.response))
+    if len(datagram) <= HEADER_LENGTH:
+        raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
+    try:
+        value = umsgpack.unpackb(datagram[HEADER_LENGTH:MAX_DATAGRAM])
+    except Exception as error:
+        # Besides u-msgpack's own refusals: recursion too deep, dates that Python has not, and what else there may be.
+        raise MalformedMessage("payload does not begin with a MessagePack value: {!r}".format(error))
+    if kind == kinds.request and not _isRequest(value):
+        raise MalformedMessage("request is not [method, [argument, ...]]")
+    return kind, datagram[1:HEADER_LENGTH], value
+
+
+def _isRequest(value):
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], list)
+    )

@@ -1,0 +1,3 @@
+"""
+The promises of rpcudp, a test for each.
+"""

@@ -1,0 +1,121 @@
+"""
+What more than one test needs: a transport without a network, and what came of it.
+"""
+
+import os
+
+import umsgpack
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+import rpcudp
+from rpcudp.protocol import RPCProtocol
+
+# For other processes, so that they import the same rpcudp.
+ENVIRONMENT = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(rpcudp.__file__))))
+
+HERE = ("127.0.0.1", 1234)
+THERE = ("192.0.2.7", 5678)
+MESSAGE_ID = bytes(bytearray(range(20)))
+
+
+class FakeTransport(object):
+    """
+    Keeps what is written to it, and raises instead as long as there is something in C{refusals}.
+    """
+
+    def __init__(self):
+        self.written = []
+        self.refusals = []
+
+    def write(self, datagram, address):
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.written.append((datagram, address))
+
+
+def request(method, *arguments):
+    """
+    @return: the datagram with which a peer calls.
+    """
+    return b"\x00" + MESSAGE_ID + umsgpack.packb([method, arguments])
+
+
+def response(msgID, result):
+    """
+    @return: the datagram with which a peer answers.
+    """
+    return b"\x01" + msgID + umsgpack.packb(result)
+
+
+class ProtocolTestCase(SynchronousTestCase):
+    """
+    A protocol on a L{FakeTransport}, with a L{Clock}, and what it logs.
+
+    @ivar events: what was logged by it since the test began.
+    """
+
+    protocolClass = RPCProtocol
+
+    def setUp(self):
+        self.clock = Clock()
+        self.protocol = self.protocolClass(reactor=self.clock)
+        self.transport = FakeTransport()
+        self.protocol.makeConnection(self.transport)
+        self.events = []
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+
+    def _observe(self, event):
+        if event.get("log_namespace", "").startswith("rpcudp"):
+            self.events.append(event)
+
+    def logged(self):
+        """
+        @return: the text of each event since the last time.
+        """
+        texts = [formatEvent(event) for event in self.events]
+        del self.events[:]
+        return texts
+
+    def sent(self):
+        """
+        @return: the message id, method and arguments of the one request that was sent, and its address.
+        """
+        [(datagram, address)] = self.transport.written
+        del self.transport.written[:]
+        self.assertEqual(datagram[:1], b"\x00")
+        method, arguments = umsgpack.unpackb(datagram[21:])
+        return datagram[1:21], method, arguments, address
+
+    def answered(self):
+        """
+        @return: the results in the responses that were sent since the last time, all to the request of L{request}.
+        """
+        results = []
+        for datagram, address in self.transport.written:
+            self.assertEqual((datagram[:21], address), (b"\x01" + MESSAGE_ID, THERE))
+            results.append(umsgpack.unpackb(datagram[21:]))
+        del self.transport.written[:]
+        return results
+
+    def assertNothingPending(self):
+        self.assertEqual(self.protocol._outstanding, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.transport.written, [])
+
+    def assertFailureLogged(self, error, *texts):
+        """
+        One failure of type C{error} was logged, with its traceback, in an event that has all of C{texts}; it is
+        returned.
+        """
+        [event] = self.events
+        self.assertEqual(event["log_level"], LogLevel.critical)
+        [failure] = self.flushLoggedErrors(error)
+        self.assertIs(event["log_failure"], failure)
+        self.assertIn("Traceback", failure.getTraceback())
+        [text] = self.logged()
+        for expected in texts:
+            self.assertIn(expected, text)
+        return failure

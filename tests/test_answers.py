@@ -1,0 +1,303 @@
+# -*- coding: utf-8 -*-
+"""
+Answering a call.
+"""
+
+import functools
+import sys
+
+from twisted.internet import defer
+
+from rpcudp.exceptions import MalformedMessage
+from rpcudp.protocol import RPCProtocol
+from tests.support import THERE, FakeTransport, ProtocolTestCase, request
+
+if sys.version_info >= (3,):
+    from tests.coroutines import CoroutineTests  # noqa: F401, trial finds it here
+
+
+def keepingItsName(function):
+    """
+    A decorator as one makes it: with the name of what it decorates.
+    """
+
+    @functools.wraps(function)
+    def wrapper(self, sender, *arguments):
+        return function(self, sender, *arguments)
+
+    return wrapper
+
+
+def withToken(function):
+    """
+    A decorator that takes an argument for itself, and so changes the signature.
+    """
+
+    @functools.wraps(function)
+    def wrapper(self, sender, token, *arguments):
+        return function(self, sender, *arguments) if token == u"secret" else None
+
+    return wrapper
+
+
+class Table(object):
+    """
+    A handler that is no function.
+    """
+
+    def __call__(self, sender, key):
+        return {u"one": 1}[key] + key
+
+
+class Node(RPCProtocol):
+    rpc_attribute = u"not callable"
+    rpc_table = Table()
+
+    def __init__(self, **options):
+        RPCProtocol.__init__(self, **options)
+        self.carriedOut = []
+        self.rpc_instance = lambda sender: u"instance"
+
+    def public(self, sender):
+        self.carriedOut.append(u"public")
+
+    def _private(self, sender):
+        self.carriedOut.append(u"private")
+
+    def rpc_echo(self, sender, *arguments):
+        self.carriedOut.append(sender)
+        return list(arguments)
+
+    def rpc_greet(self, sender, name, greeting=u"Hello"):
+        return u"{} {}".format(greeting, name)
+
+    def rpc_(self, sender):
+        return u"empty"
+
+    def rpc_later(self, sender):
+        self.deferred = defer.Deferred()
+        return self.deferred
+
+    @defer.inlineCallbacks
+    def rpc_generator(self, sender, first, second):
+        self.deferred = defer.Deferred()
+        third = yield self.deferred
+        defer.returnValue(first + second + third)
+
+    @keepingItsName
+    def rpc_decorated(self, sender, first, second):
+        return first + second
+
+    @withToken
+    def rpc_guarded(self, sender, first):
+        return first + 1
+
+    def rpc_raise(self, sender):
+        raise ValueError("on purpose")
+
+    def rpc_exit(self, sender):
+        sys.exit("on purpose")
+
+    def rpc_typeError(self, sender):
+        return u"text" + 1
+
+    def rpc_callWrongly(self, sender):
+        return self.rpc_greet()
+
+    def rpc_object(self, sender):
+        return object()
+
+    def rpc_bytes(self, sender, length):
+        return b"x" * length
+
+    def rpc_laterBytes(self, sender, length):
+        return defer.succeed(b"x" * length)
+
+
+class NodeTestCase(ProtocolTestCase):
+    protocolClass = Node
+
+    def receive(self, method, *arguments):
+        self.protocol.datagramReceived(request(method, *arguments), THERE)
+
+    def assertDropped(self, method, *arguments):
+        self.receive(method, *arguments)
+        self.assertEqual((self.answered(), self.logged()), ([], []))
+
+
+class ResultTests(NodeTestCase):
+    def test_valueGoesBackToTheCaller(self):
+        self.receive(u"echo", u"text", b"bytes", 1, None, [1.5])
+        self.assertEqual(self.answered(), [[u"text", b"bytes", 1, None, [1.5]]])
+
+    def test_senderIsIPAndPort(self):
+        self.receive(u"echo")
+        self.assertEqual(self.protocol.carriedOut, [THERE])
+
+    def test_everyRequestIsAnswered(self):
+        for number in range(100):
+            self.receive(u"echo", number)
+        self.assertEqual(self.answered(), [[number] for number in range(100)])
+
+    def test_optionalArgumentsMayBeLeftOut(self):
+        self.receive(u"greet", u"Snake")
+        self.receive(u"greet", u"Snake", u"Bye")
+        self.assertEqual(self.answered(), [u"Hello Snake", u"Bye Snake"])
+
+    def test_deferredAnswersWhenItFires(self):
+        self.receive(u"later")
+        self.assertEqual(self.answered(), [])
+        self.protocol.deferred.callback(u"now")
+        self.assertEqual(self.answered(), [u"now"])
+
+    def test_inlineCallbacks(self):
+        self.receive(u"generator", 1, 2)
+        self.assertEqual(self.answered(), [])
+        self.protocol.deferred.callback(3)
+        self.assertEqual(self.answered(), [6])
+
+    def test_handlerMayBeAnyCallable(self):
+        self.receive(u"instance")
+        self.receive(u"")
+        self.receive(u"decorated", 1, 2)
+        self.receive(u"guarded", u"secret", 1)
+        self.assertEqual(self.answered(), [u"instance", u"empty", 3, 2])
+
+
+class PeersMistakeTests(NodeTestCase):
+    """
+    Dropped, and no errors of ours.
+    """
+
+    def test_noSuchMethod(self):
+        for method in (u"absent", u"_private", u"__init__", u"rpc_echo", u"echo ", u"x" * 8000, u"\u017c\u00f3\u0142w"):
+            self.assertDropped(method)
+
+    def test_onlyHandlersAreOpenToTheNetwork(self):
+        for method in (u"public", u"_private", u"datagramReceived", u"doStop", u"transport"):
+            self.assertDropped(method)
+        self.assertEqual(self.protocol.carriedOut, [])
+
+    def test_notCallable(self):
+        self.assertDropped(u"attribute")
+
+    def test_argumentsThatDoNotFit(self):
+        for arguments in ((), (1, 2, 3)):
+            self.assertDropped(u"greet", *arguments)
+
+    def test_argumentsThatDoNotFitUnderInlineCallbacks(self):
+        for arguments in ((), (1,), (1, 2, 3)):
+            self.assertDropped(u"generator", *arguments)
+
+    def test_argumentsThatDoNotFitUnderADecorator(self):
+        for arguments in ((), (1,), (1, 2, 3)):
+            self.assertDropped(u"decorated", *arguments)
+
+    def test_argumentsThatDoNotFitUnderADecoratorThatTakesSome(self):
+        for arguments in ((), (u"secret",), (u"secret", 1, 2)):
+            self.assertDropped(u"guarded", *arguments)
+
+    def test_argumentsThatDoNotFitACallableObject(self):
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"table", *arguments)
+
+
+class OurMistakeTests(NodeTestCase):
+    """
+    Logged once with the traceback, naming the method and the sender; no answer.
+    """
+
+    def assertFails(self, error, method, *arguments):
+        self.receive(method, *arguments)
+        failure = self.assertFailureLogged(error, u"rpc_{}".format(method), repr(THERE))
+        self.assertEqual(self.answered(), [])
+        return failure
+
+    def test_handlerThatRaises(self):
+        failure = self.assertFails(ValueError, u"raise")
+        self.assertIn("in rpc_raise", failure.getTraceback())
+
+    def test_handlerThatExits(self):
+        self.assertFails(SystemExit, u"exit")
+
+    def test_typeErrorInsideTheHandler(self):
+        failure = self.assertFails(TypeError, u"typeError")
+        self.assertIn("in rpc_typeError", failure.getTraceback())
+
+    def test_handlerThatCallsWrongly(self):
+        self.assertFails(TypeError, u"callWrongly")
+
+    def test_typeErrorInsideADecoratedHandler(self):
+        self.assertFails(TypeError, u"decorated", 1, u"text")
+        self.assertFails(TypeError, u"guarded", u"secret", u"text")
+
+    def test_typeErrorInsideACallableObject(self):
+        self.assertFails(TypeError, u"table", u"one")
+
+    def test_typeErrorInsideInlineCallbacks(self):
+        self.receive(u"generator", 1, 2)
+        self.protocol.deferred.callback(u"text")
+        self.assertFailureLogged(TypeError, "rpc_generator", repr(THERE))
+
+    def test_deferredThatFails(self):
+        self.receive(u"later")
+        self.assertEqual(self.logged(), [])
+        self.protocol.deferred.errback(ValueError("on purpose"))
+        self.assertFailureLogged(ValueError, "rpc_later", repr(THERE))
+        self.assertEqual(self.answered(), [])
+
+    def test_resultThatCannotBeSerialised(self):
+        failure = self.assertFails(MalformedMessage, u"object")
+        self.assertIn("cannot be serialised", failure.getErrorMessage())
+
+    def test_resultThatDoesNotFit(self):
+        self.receive(u"bytes", 8189)
+        self.assertEqual(self.answered(), [b"x" * 8189])
+        for method in (u"bytes", u"laterBytes"):
+            failure = self.assertFails(MalformedMessage, method, 8190)
+            self.assertIn("payload is 8193 bytes, 1 over the limit of 8192", failure.getErrorMessage())
+
+    def test_handlerThatReturnsAPlainGenerator(self):
+        self.protocol.rpc_forgotDecorator = lambda sender: (yield)
+        self.assertFails(MalformedMessage, u"forgotDecorator")
+
+
+class ClosedPortTests(NodeTestCase):
+    def test_handlerThatFinishesAfterwardsIsDroppedSilently(self):
+        for result in (u"late", object()):
+            self.receive(u"later")
+            self.protocol.doStop()
+            self.protocol.deferred.callback(result)
+            self.assertEqual((self.answered(), self.logged()), ([], []))
+            self.protocol.makeConnection(self.transport)
+
+    def test_itDoesNotAnswerThroughAnotherPort(self):
+        self.receive(u"later")
+        self.protocol.doStop()
+        another = FakeTransport()
+        self.protocol.makeConnection(another)
+        self.protocol.deferred.callback(u"late")
+        self.assertEqual((self.transport.written, another.written, self.logged()), ([], [], []))
+
+    def test_handlerThatClosesThePortItself(self):
+        self.protocol.rpc_close = lambda sender: self.protocol.doStop()
+        self.assertDropped(u"close")
+
+    def test_handlerThatFailsAfterwardsIsLogged(self):
+        self.receive(u"later")
+        self.protocol.doStop()
+        self.protocol.deferred.errback(ValueError("on purpose"))
+        self.assertFailureLogged(ValueError, "rpc_later", repr(THERE))
+
+
+class NestedCallTests(NodeTestCase):
+    def test_handlerMayCallItsSender(self):
+        def ask(sender):
+            return self.protocol.question(sender).addCallback(lambda answer: list(answer))
+
+        self.protocol.rpc_ask = ask
+        self.receive(u"ask")
+        msgID, method, _, address = self.sent()
+        self.assertEqual((method, address), (u"question", THERE))
+        self.protocol.datagramReceived(b"\x01" + msgID + b"\x2a", THERE)
+        self.assertEqual(self.answered(), [[True, 42]])

@@ -1,0 +1,273 @@
+# -*- coding: utf-8 -*-
+"""
+Making a call.
+"""
+
+from decimal import Decimal
+from socket import AF_INET, AF_INET6
+
+from twisted.internet import defer, reactor, task
+from twisted.trial.unittest import SynchronousTestCase
+
+from rpcudp.exceptions import MalformedMessage
+from rpcudp.protocol import RPCProtocol
+from tests.support import HERE, THERE, FakeTransport, ProtocolTestCase, response
+
+
+class RequestTests(ProtocolTestCase):
+    def test_requestCarriesMethodAndArguments(self):
+        self.protocol.store(THERE, u"key", b"value", 7)
+        msgID, method, arguments, address = self.sent()
+        self.assertEqual(len(msgID), 20)
+        self.assertEqual((method, arguments, address), (u"store", [u"key", b"value", 7], THERE))
+
+    def test_methodIsTextOnEveryInterpreter(self):
+        self.protocol.ping(THERE)
+        [(datagram, _)] = self.transport.written
+        self.assertEqual(datagram[21:], b"\x92\xa4ping\x90")
+
+    def test_methodMayBeNoIdentifier(self):
+        for name in ("two words", "za\u017c\u00f3\u0142\u0107" if str is not bytes else "za\xc5\xbc\xc3\xb3\xc5\x82\xc4\x87"):
+            getattr(self.protocol, name)(THERE)
+            self.assertEqual(self.sent()[1], name if str is not bytes else name.decode("utf-8"))
+
+    def test_aRemoteMethodCanBeKeptAndCalledAgain(self):
+        ping = self.protocol.ping
+        ping(THERE)
+        first = self.sent()
+        ping(HERE)
+        second = self.sent()
+        self.assertNotEqual(first[0], second[0])
+        self.assertEqual((first[1], second[1]), (u"ping", u"ping"))
+
+    def test_addressMayBeAListAsMessagePackBringsIt(self):
+        self.protocol.ping(list(THERE))
+        self.assertEqual(self.sent()[3], THERE)
+
+    def test_addressesBeyondOnePeer(self):
+        for ip in (u"192.0.2.7", "::1", "fe80::1%lo", "255.255.255.255", "<broadcast>", "224.0.0.1", "0.0.0.0"):
+            self.protocol.ping((ip, 1))
+            self.assertEqual(self.sent()[3], (ip, 1))
+
+
+class AnswerTests(ProtocolTestCase):
+    def setUp(self):
+        ProtocolTestCase.setUp(self)
+        self.deferred = self.protocol.ping(THERE)
+        self.msgID = self.sent()[0]
+
+    def answer(self, result, address=THERE):
+        self.protocol.datagramReceived(response(self.msgID, result), address)
+
+    def test_answerFiresTrueAndResult(self):
+        self.answer([u"pong", 1])
+        self.assertEqual(self.successResultOf(self.deferred), (True, [u"pong", 1]))
+        self.assertNothingPending()
+
+    def test_resultMayBeNothing(self):
+        self.answer(None)
+        self.assertEqual(self.successResultOf(self.deferred), (True, None))
+
+    def test_noAnswerWithinWaitTimeoutFiresFalseAndNone(self):
+        self.clock.advance(4.99)
+        self.assertNoResult(self.deferred)
+        self.clock.advance(0.01)
+        self.assertEqual(self.successResultOf(self.deferred), (False, None))
+        self.assertNothingPending()
+
+    def test_firstAnswerWins(self):
+        self.answer(u"first")
+        self.answer(u"second")
+        self.assertEqual(self.successResultOf(self.deferred), (True, u"first"))
+        self.assertEqual(self.logged(), [])
+
+    def test_answerAfterTheTimeoutIsDropped(self):
+        self.clock.advance(5)
+        self.answer(u"late")
+        self.assertEqual(self.successResultOf(self.deferred), (False, None))
+        self.assertEqual(self.logged(), [])
+
+    def test_answerThatNobodyWaitsForIsDropped(self):
+        self.protocol.datagramReceived(response(b"\xff" * 20, u"pong"), THERE)
+        self.assertNoResult(self.deferred)
+        self.assertEqual(self.logged(), [])
+
+    def test_messageIDAlonePairsAnswerAndCall(self):
+        self.answer(u"pong", ("198.51.100.9", 9))
+        self.assertEqual(self.successResultOf(self.deferred), (True, u"pong"))
+
+    def test_answersMayComeInAnyOrder(self):
+        deferreds = [self.protocol.ping(THERE) for _ in range(100)]
+        sent = [datagram[1:21] for datagram, _ in self.transport.written]
+        for index in reversed(range(100)):
+            self.protocol.datagramReceived(response(sent[index], index), THERE)
+        self.assertEqual([self.successResultOf(deferred) for deferred in deferreds], [(True, i) for i in range(100)])
+
+    def test_malformedAnswerLeavesTheCallInFlight(self):
+        self.protocol.datagramReceived(b"\x01" + self.msgID + b"\xc1", THERE)
+        self.assertNoResult(self.deferred)
+        self.answer(u"pong")
+        self.assertEqual(self.successResultOf(self.deferred), (True, u"pong"))
+
+    def test_failingCallbackIsTheCallersAlone(self):
+        self.deferred.addCallback(lambda _: 1 / 0)
+        self.answer(u"pong")
+        self.failureResultOf(self.deferred, ZeroDivisionError)
+        self.assertNothingPending()
+
+    def test_callbackMayCallAgain(self):
+        again = []
+        self.deferred.addCallback(lambda _: again.append(self.protocol.ping(THERE)))
+        self.answer(u"pong")
+        self.assertNoResult(again[0])
+        self.assertEqual(len(self.protocol._outstanding), 1)
+
+
+class CancelTests(ProtocolTestCase):
+    def test_cancellingForgetsTheCallAndItsTimer(self):
+        deferred = self.protocol.ping(THERE)
+        msgID = self.sent()[0]
+        deferred.cancel()
+        self.failureResultOf(deferred, defer.CancelledError)
+        self.assertNothingPending()
+        self.protocol.datagramReceived(response(msgID, u"pong"), THERE)
+        self.assertEqual(self.logged(), [])
+
+    def test_cancellingOneLeavesTheOthers(self):
+        one, other = self.protocol.ping(THERE), self.protocol.ping(THERE)
+        one.cancel()
+        self.failureResultOf(one, defer.CancelledError)
+        self.assertNoResult(other)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(other), (False, None))
+
+    def test_cancellingAnAnsweredCallDoesNothing(self):
+        deferred = self.protocol.ping(THERE)
+        self.clock.advance(5)
+        deferred.cancel()
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+
+class WrongCallTests(ProtocolTestCase):
+    """
+    Wrong arguments raise at the call, say what is wrong, and leave nothing behind.
+    """
+
+    def assertRefused(self, error, text, *arguments):
+        raised = self.assertRaises(error, self.protocol.ping, *arguments)
+        self.assertIn(text, str(raised))
+        self.assertNothingPending()
+
+    def test_addressThatIsNoPair(self):
+        for address in (None, 1234, "127.0.0.1", "ab", (), ("127.0.0.1",), ("127.0.0.1", 1, 2), {"127.0.0.1": 1}):
+            self.assertRefused(ValueError, "address is {!r}, and not an (ip, port) pair".format(address), address)
+
+    def test_addressThatIsNoIP(self):
+        for host in ("localhost", "example.org", "", "256.0.0.1", "1.2.3", None, 1, b"\xff", [], u"\u017c"):
+            address = (host, 1234)
+            self.assertRefused(ValueError, "address is {!r}, and its first part not an IP".format(address), address)
+
+    def test_portOutOfRange(self):
+        for port in (0, -1, 65536, 2 ** 70, "1234", None, 1.5):
+            address = ("127.0.0.1", port)
+            self.assertRefused(ValueError, "address is {!r}, and its second part not a port".format(address), address)
+
+    def test_addressOfTheOtherIPVersion(self):
+        self.transport.addressFamily = AF_INET
+        self.assertRefused(ValueError, "address is ('::1', 1), and the port listens on IPv4", ("::1", 1))
+        self.transport.addressFamily = AF_INET6
+        self.assertRefused(ValueError, "address is ('127.0.0.1', 1), and the port listens on IPv6", ("127.0.0.1", 1))
+
+    def test_argumentsThatCannotBeSerialised(self):
+        self.assertRefused(MalformedMessage, "cannot be serialised", THERE, object())
+        self.assertRefused(MalformedMessage, "cannot be serialised", THERE, {1, 2})
+
+    def test_payloadTooLong(self):
+        # [method, [bytes]] takes 10 bytes besides the bytes.
+        self.assertRefused(MalformedMessage, "payload is 8193 bytes, 1 over the limit of 8192", THERE, b"x" * 8183)
+        self.protocol.ping(THERE, b"x" * 8182)
+        self.assertEqual(len(self.transport.written[0][0]), 21 + 8192)
+
+    def test_notListening(self):
+        protocol = RPCProtocol(reactor=self.clock)
+        raised = self.assertRaises(RuntimeError, protocol.ping, THERE)
+        self.assertIn("ping cannot be called: this protocol does not listen on a port", str(raised))
+        self.assertEqual(protocol._outstanding, {})
+        self.assertNothingPending()
+
+    def test_noAddress(self):
+        self.assertRaises(TypeError, self.protocol.ping)
+        self.assertNothingPending()
+
+    def test_keywordArgument(self):
+        self.assertRaises(TypeError, self.protocol.ping, THERE, name=u"value")
+        self.assertNothingPending()
+
+    def test_errorOfTheTransport(self):
+        self.transport.refusals.append(AssertionError("connected to another peer"))
+        self.assertRefused(AssertionError, "connected to another peer", THERE)
+
+
+class WrongConstructionTests(SynchronousTestCase):
+    def test_waitTimeoutThatIsNoNumber(self):
+        for wrong in (None, "5", u"5", [5], (1, 2), 1j, Decimal(5)):
+            error = self.assertRaises(TypeError, RPCProtocol, waitTimeout=wrong)
+            self.assertIn("waitTimeout is {!r}, and not a number".format(wrong), str(error))
+
+    def test_waitTimeoutThatIsNotPositiveAndFinite(self):
+        for wrong in (0, -1, 0.0, -0.5, float("inf"), float("nan")):
+            error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=wrong)
+            self.assertIn("waitTimeout is {!r} seconds, and not positive and finite".format(wrong), str(error))
+
+    def test_reactorWithoutClock(self):
+        error = self.assertRaises(TypeError, RPCProtocol, reactor="reactor")
+        self.assertIn("reactor is 'reactor', and has no callLater", str(error))
+
+
+class ClockTests(SynchronousTestCase):
+    """
+    The clock is the argument, else that of the port listened on, else the global reactor.
+    """
+
+    def call(self, transport, *arguments):
+        protocol = RPCProtocol(*arguments)
+        protocol.makeConnection(transport)
+        return protocol.ping(THERE)
+
+    def test_positionalArguments(self):
+        clock = task.Clock()
+        deferred = self.call(FakeTransport(), 0.5, clock)
+        clock.advance(0.5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+    def test_waitTimeoutIs5SecondsByDefault(self):
+        clock = task.Clock()
+        transport = FakeTransport()
+        transport.reactor = clock
+        self.call(transport)
+        [timer] = clock.getDelayedCalls()
+        self.assertEqual(timer.getTime(), 5)
+
+    def test_argumentBeforePort(self):
+        clock = task.Clock()
+        transport = FakeTransport()
+        transport.reactor = task.Clock()
+        self.call(transport, 1, clock)
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
+        self.assertEqual(transport.reactor.getDelayedCalls(), [])
+
+    def test_portBeforeGlobalReactor(self):
+        transport = FakeTransport()
+        transport.reactor = task.Clock()
+        before = len(reactor.getDelayedCalls())
+        self.call(transport)
+        self.assertEqual(len(transport.reactor.getDelayedCalls()), 1)
+        self.assertEqual(len(reactor.getDelayedCalls()), before)
+
+    def test_globalReactorAtLast(self):
+        before = len(reactor.getDelayedCalls())
+        deferred = self.call(FakeTransport())
+        self.assertEqual(len(reactor.getDelayedCalls()), before + 1)
+        deferred.cancel()
+        self.failureResultOf(deferred, defer.CancelledError)
+        self.assertEqual(len(reactor.getDelayedCalls()), before)

@@ -1,0 +1,113 @@
+# -*- coding: utf-8 -*-
+"""
+What is logged, and what is not.
+"""
+
+import errno
+import socket
+from binascii import hexlify
+
+from twisted.logger import LogLevel
+
+from rpcudp import sending
+from rpcudp.protocol import RPCProtocol
+from tests.support import MESSAGE_ID, THERE, ProtocolTestCase, request, response
+
+
+class Node(RPCProtocol):
+    def rpc_echo(self, sender, argument):
+        return argument
+
+
+def exerciseNetwork(test):
+    """
+    Everything that the network alone can do to a protocol.
+    """
+    protocol, transport = test.protocol, test.transport
+    answered, late = protocol.ping(THERE), protocol.ping(THERE)
+    ids = [datagram[1:21] for datagram, _ in transport.written]
+    protocol.datagramReceived(response(ids[0], u"pong"), THERE)
+    test.clock.advance(5)
+    protocol.datagramReceived(response(ids[1], u"pong"), THERE)
+    protocol.datagramReceived(request(u"echo", 1), THERE)
+    protocol.datagramReceived(request(u"absent"), THERE)
+    protocol.datagramReceived(request(u"\u017c\u00f3\u0142w"), THERE)
+    protocol.datagramReceived(request(u"echo"), THERE)
+    protocol.datagramReceived(b"", THERE)
+    protocol.datagramReceived(b"\x00" + MESSAGE_ID + b"\xc1", THERE)
+    transport.refusals = [socket.error(errno.ENETUNREACH, "Network is unreachable")]
+    protocol.datagramReceived(request(u"echo", 2), THERE)
+    transport.refusals = [socket.error(errno.EAGAIN, "Resource temporarily unavailable")]
+    for _ in range(sending.MAX_WAITING + 1):
+        protocol.datagramReceived(request(u"echo", 3), THERE)
+    protocol.ping(THERE)
+    protocol.doStop()
+    test.assertEqual(test.successResultOf(answered), (True, u"pong"))
+    test.assertEqual(test.successResultOf(late), (False, None))
+    return ids
+
+
+class QuietTests(ProtocolTestCase):
+    protocolClass = Node
+
+    def test_quietByDefault(self):
+        self.assertIs(RPCProtocol.noisy, False)
+
+    def test_nothingThatTheNetworkCausedIsLogged(self):
+        exerciseNetwork(self)
+        self.assertEqual(self.logged(), [])
+
+
+class NoisyTests(ProtocolTestCase):
+    protocolClass = Node
+
+    def setUp(self):
+        ProtocolTestCase.setUp(self)
+        self.protocol.noisy = True
+
+    def test_theLifeOfEachDatagramIsTold(self):
+        ids = exerciseNetwork(self)
+        first, second = [hexlify(msgID).decode("ascii") for msgID in ids]
+        third = hexlify(MESSAGE_ID).decode("ascii")
+        events = self.events[:]
+        texts = self.logged()
+        for event in events:
+            self.assertEqual(event["log_level"], LogLevel.info)
+        peer = repr(THERE)
+        for expected in (
+            "calling ping of {} [{}]".format(peer, first),
+            "answered by {} [{}]".format(peer, first),
+            "no answer [{}]".format(second),
+            "dropped a response of {} that nobody waits for [{}]".format(peer, second),
+            "answering {} [{}]".format(peer, third),
+            "no handler for absent of {} [{}]".format(peer, third),
+            u"no handler for \u017c\u00f3\u0142w of {} [{}]".format(peer, third),
+            "lost a datagram to {}: {} are waiting".format(peer, sending.MAX_WAITING),
+        ):
+            self.assertIn(expected, texts)
+        for beginning in (
+            "{} does not fit echo: ".format(peer),
+            "dropped a datagram of {}: kind is".format(peer),
+            "dropped a datagram of {}: payload does not begin with".format(peer),
+            "lost a datagram to {}: [Errno {}] Network is unreachable".format(peer, errno.ENETUNREACH),
+        ):
+            self.assertTrue([text for text in texts if text.startswith(beginning)], (beginning, texts[:20]))
+
+    def test_fieldsAreStructured(self):
+        self.protocol.ping(THERE)
+        [event] = self.events
+        self.assertEqual(event["method"], u"ping")
+        self.assertEqual(event["peer"], THERE)
+        self.assertEqual(len(event["msgID"]), 40)
+
+
+class FailureTests(ProtocolTestCase):
+    class protocolClass(RPCProtocol):
+        def rpc_fail(self, sender):
+            raise ValueError("on purpose")
+
+    def test_whatTheApplicationDidWrongIsLoggedWithFields(self):
+        self.protocol.datagramReceived(request(u"fail"), THERE)
+        [event] = self.events
+        self.assertEqual((event["method"], event["peer"]), (u"fail", THERE))
+        self.assertFailureLogged(ValueError)

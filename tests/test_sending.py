@@ -1,0 +1,173 @@
+"""
+The way out, when the operating system would not take a datagram.
+"""
+
+import errno
+import socket
+
+from twisted.internet.error import MessageLengthError
+
+from rpcudp import sending
+from rpcudp.protocol import RPCProtocol
+from tests.support import THERE, ProtocolTestCase, request, response
+
+FULL = [errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055]
+
+
+def full():
+    return socket.error(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+class SendingTestCase(ProtocolTestCase):
+    class protocolClass(RPCProtocol):
+        def rpc_echo(self, sender, argument):
+            return argument
+
+    def refuse(self, times):
+        self.transport.refusals = [full() for _ in range(times)]
+
+    def receive(self, argument):
+        self.protocol.datagramReceived(request(u"echo", argument), THERE)
+
+    def methods(self):
+        """
+        @return: the methods of the requests that were sent since the last time.
+        """
+        sent = [datagram[22:] for datagram, _ in self.transport.written]
+        del self.transport.written[:]
+        return [payload[1 : 1 + ord(payload[:1]) - 0xA0].decode("ascii") for payload in sent]
+
+
+class LossTests(SendingTestCase):
+    """
+    What the operating system refuses is lost on the way.
+    """
+
+    def test_refusedCallIsALossAndNoException(self):
+        for code in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES, errno.ENETDOWN, errno.EINVAL):
+            self.transport.refusals = [socket.error(code, "refused")]
+            deferred = self.protocol.ping(THERE)
+            self.assertNoResult(deferred)
+            self.clock.pump([1] * 5)
+            self.assertEqual(self.successResultOf(deferred), (False, None))
+            self.assertNothingPending()
+            self.assertEqual(self.logged(), [])
+
+    def test_datagramTooLongForTheNetworkIsALoss(self):
+        self.transport.refusals = [MessageLengthError("message too long")]
+        deferred = self.protocol.ping(THERE)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+        self.assertNothingPending()
+
+    def test_refusedAnswerIsALossAndNoFailureOfTheHandler(self):
+        self.transport.refusals = [socket.error(errno.ENETUNREACH, "refused")]
+        self.receive(1)
+        self.assertEqual((self.answered(), self.logged()), ([], []))
+        self.receive(2)
+        self.assertEqual(self.answered(), [2])
+
+
+class FullBufferTests(SendingTestCase):
+    """
+    A full send buffer is waited for.
+    """
+
+    def test_callWaitsForTheBufferAndIsAnswered(self):
+        for code in FULL:
+            for error in (socket.error(code, "full"), socket.error(code)):
+                self.transport.refusals = [error] + [socket.error(code, "full") for _ in range(3)]
+                deferred = self.protocol.ping(THERE)
+                self.assertEqual(self.transport.written, [])
+                self.clock.pump([sending.RETRY_INTERVAL] * 4)
+                msgID = self.sent()[0]
+                self.protocol.datagramReceived(response(msgID, u"pong"), THERE)
+                self.assertEqual(self.successResultOf(deferred), (True, u"pong"))
+                self.assertNothingPending()
+
+    def test_answerWaitsForTheBuffer(self):
+        self.refuse(2)
+        self.receive(1)
+        self.assertEqual((self.answered(), self.logged()), ([], []))
+        self.clock.pump([sending.RETRY_INTERVAL] * 2)
+        self.assertEqual(self.answered(), [1])
+        self.assertNothingPending()
+
+    def test_whatIsSentMeanwhileKeepsItsOrder(self):
+        self.refuse(1)
+        self.protocol.first(THERE)
+        self.protocol.second(THERE)
+        self.protocol.third(THERE)
+        self.assertEqual(self.methods(), [])
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"first", u"second", u"third"])
+
+    def test_bufferThatFillsAgainKeepsTheRest(self):
+        self.refuse(1)
+        self.protocol.first(THERE)
+        self.protocol.second(THERE)
+        self.transport.refusals = [None]
+        write, self.transport.write = self.transport.write, self.refuseSecond
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"first"])
+        self.transport.write = write
+        del self.transport.refusals[:]
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"second"])
+
+    def refuseSecond(self, datagram, address):
+        if self.transport.written:
+            raise full()
+        self.transport.written.append((datagram, address))
+
+    def test_callThatGaveUpIsNotSentAfterwards(self):
+        self.refuse(10 ** 4)
+        deferred = self.protocol.ping(THERE)
+        self.clock.pump([sending.RETRY_INTERVAL] * 1001)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertNothingPending()
+
+    def test_cancelledCallIsNotSentAfterwards(self):
+        self.refuse(1)
+        self.protocol.cancelled(THERE).addErrback(lambda _: None).cancel()
+        self.protocol.other(THERE)
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"other"])
+
+    def test_lossWhileOthersWaitHoldsNothingUp(self):
+        self.refuse(1)
+        self.protocol.first(THERE)
+        self.protocol.second(THERE)
+        self.transport.refusals = [socket.error(errno.EHOSTUNREACH, "refused")]
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"second"])
+
+    def test_errorOfTheTransportHoldsNothingUp(self):
+        self.refuse(1)
+        self.protocol.first(THERE)
+        self.protocol.second(THERE)
+        self.transport.refusals = [AssertionError("broken transport")]
+        self.assertRaises(AssertionError, self.clock.advance, sending.RETRY_INTERVAL)
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"second"])
+
+    def test_whatWaitsIsBounded(self):
+        self.refuse(1)
+        for number in range(sending.MAX_WAITING + 1):
+            self.receive(number)
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.answered(), list(range(sending.MAX_WAITING)))
+        self.assertEqual(self.logged(), [])
+
+    def test_stoppingForgetsWhatWaits(self):
+        self.refuse(1)
+        deferred = self.protocol.ping(THERE)
+        self.receive(1)
+        self.protocol.doStop()
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+        self.assertNothingPending()
+        self.protocol.makeConnection(self.transport)
+        self.receive(2)
+        self.assertEqual(self.answered(), [2])

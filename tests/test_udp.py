@@ -1,0 +1,151 @@
+"""
+Real UDP, on loopback.
+"""
+
+import umsgpack
+from twisted.internet import defer, reactor
+from twisted.internet.protocol import DatagramProtocol
+from twisted.trial.unittest import TestCase
+
+from rpcudp.exceptions import MalformedMessage
+from rpcudp.protocol import RPCProtocol
+
+
+class Node(RPCProtocol):
+    def rpc_echo(self, sender, *arguments):
+        return [list(sender)] + list(arguments)
+
+    def rpc_length(self, sender, data):
+        return len(data)
+
+    def rpc_bytes(self, sender, length):
+        return b"x" * length
+
+    def rpc_never(self, sender):
+        return defer.Deferred()
+
+
+class UDPTestCase(TestCase):
+    def listen(self, interface="127.0.0.1", **options):
+        """
+        @return: a protocol that listens until the test ends, and its address.
+        """
+        protocol = Node()
+        port = reactor.listenUDP(0, protocol, interface=interface, **options)
+        self.addCleanup(port.stopListening)
+        host = port.getHost()
+        return protocol, (host.host, host.port)
+
+
+class CallTests(UDPTestCase):
+    @defer.inlineCallbacks
+    def test_thereAndBack(self):
+        caller, here = self.listen()
+        _, there = self.listen()
+        result = yield caller.echo(there, u"text", b"bytes", 1)
+        self.assertEqual(result, (True, [list(here), u"text", b"bytes", 1]))
+
+    @defer.inlineCallbacks
+    def test_bothWaysAndManyAtOnce(self):
+        one, here = self.listen()
+        other, there = self.listen()
+        calls = [one.echo(there, number) for number in range(50)] + [other.echo(here, number) for number in range(50)]
+        results = yield defer.gatherResults(calls)
+        self.assertEqual(
+            results,
+            [(True, [list(here), number]) for number in range(50)]
+            + [(True, [list(there), number]) for number in range(50)],
+        )
+
+    @defer.inlineCallbacks
+    def test_itselfToo(self):
+        node, here = self.listen()
+        result = yield node.echo(here)
+        self.assertEqual(result, (True, [list(here)]))
+
+    @defer.inlineCallbacks
+    def test_IPv6(self):
+        caller, here = self.listen("::1")
+        _, there = self.listen("::1")
+        result = yield caller.echo(there, u"text")
+        self.assertEqual(result, (True, [list(here), u"text"]))
+
+    def test_otherIPVersionRaisesAtTheCall(self):
+        four, addressOfFour = self.listen()
+        six, addressOfSix = self.listen("::1")
+        for node, address in ((four, addressOfSix), (six, addressOfFour)):
+            self.assertRaises(ValueError, node.echo, address)
+            self.assertEqual(node._outstanding, {})
+
+    @defer.inlineCallbacks
+    def test_answerFromAnotherAddressThanTheOneThatWasCalled(self):
+        class TwoHomed(DatagramProtocol):
+            def datagramReceived(self, datagram, address):
+                elsewhere.transport.write(b"\x01" + datagram[1:21] + b"\x2a", address)
+
+        caller, _ = self.listen()
+        elsewhere, _ = self.listen()
+        port = reactor.listenUDP(0, TwoHomed(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        result = yield caller.anything(("127.0.0.1", port.getHost().port))
+        self.assertEqual(result, (True, 42))
+
+    @defer.inlineCallbacks
+    def test_whatTheOperatingSystemRefusesIsALoss(self):
+        # A socket on loopback does not reach beyond.
+        caller, _ = self.listen()
+        deferred = caller.echo(("192.0.2.7", 9))
+        self.assertNoResult(deferred)
+        yield caller.transport.stopListening()
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+
+class PayloadTests(UDPTestCase):
+    """
+    Exactly 8192 bytes get through on a plain C{reactor.listenUDP(port, protocol)}.
+    """
+
+    def test_receiveBufferHoldsTheLongestDatagram(self):
+        node, _ = self.listen()
+        self.assertEqual(node.transport.maxPacketSize, 8213)
+
+    def test_largerReceiveBufferIsKept(self):
+        node, _ = self.listen(maxPacketSize=60000)
+        self.assertEqual(node.transport.maxPacketSize, 60000)
+
+    @defer.inlineCallbacks
+    def test_asACall(self):
+        caller, _ = self.listen()
+        _, there = self.listen()
+        self.assertEqual(len(umsgpack.packb([u"length", [b"x" * 8180]])), 8192)
+        result = yield caller.length(there, b"x" * 8180)
+        self.assertEqual(result, (True, 8180))
+        self.assertRaises(MalformedMessage, caller.length, there, b"x" * 8181)
+
+    @defer.inlineCallbacks
+    def test_asAnAnswer(self):
+        caller, _ = self.listen()
+        _, there = self.listen()
+        self.assertEqual(len(umsgpack.packb(b"x" * 8189)), 8192)
+        result = yield caller.bytes(there, 8189)
+        self.assertEqual(result, (True, b"x" * 8189))
+
+
+class StoppingTests(TestCase):
+    """
+    Trial itself sees to it that no timer is left in the reactor.
+    """
+
+    @defer.inlineCallbacks
+    def test_stoppingFiresThousandsOfCallsAndThePortMayBeTakenAgain(self):
+        node = Node()
+        port = reactor.listenUDP(0, node, interface="127.0.0.1")
+        address = ("127.0.0.1", port.getHost().port)
+        calls = [node.never(address) for _ in range(3000)]
+        yield port.stopListening()
+        results = yield defer.gatherResults(calls)
+        self.assertEqual(set(results), {(False, None)})
+        again = reactor.listenUDP(address[1], node, interface="127.0.0.1")
+        result = yield node.echo(address, 1)
+        self.assertEqual(result, (True, [list(address), 1]))
+        yield again.stopListening()

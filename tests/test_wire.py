@@ -1,0 +1,184 @@
+# -*- coding: utf-8 -*-
+"""
+The datagram format.
+"""
+
+import json
+import os
+import struct
+
+import umsgpack
+from twisted.trial.unittest import SynchronousTestCase
+
+from rpcudp import wire
+from rpcudp.exceptions import MalformedMessage
+from tests.support import MESSAGE_ID
+
+with open(os.path.join(os.path.dirname(__file__), "vectors.json")) as file:
+    VECTORS = json.load(file)
+
+
+def revive(value):
+    """
+    @return: what a vector spells, as JSON has neither bytes nor wide integers nor all floats nor maps with any key.
+    """
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    [(kind, spelt)] = value.items()
+    if kind == "bytes":
+        return bytes(bytearray.fromhex(spelt))
+    if kind == "int":
+        return int(spelt)
+    if kind == "float":
+        return struct.unpack(">d", bytes(bytearray.fromhex(spelt)))[0]
+    if kind == "map":
+        return dict((revive(key), revive(item)) for key, item in spelt)
+    raise ValueError(kind)
+
+
+class VectorTests(SynchronousTestCase):
+    """
+    What the published packages put on the wire.
+    """
+
+    def vectors(self):
+        self.assertEqual(len(VECTORS), 96)
+        for vector in VECTORS:
+            kinds = wire.STORJ if vector["peer"].startswith("storjrpcudp") else wire.RPCUDP
+            if vector["kind"] == "request":
+                value = [vector["method"], revive(vector["args"])]
+            else:
+                value = revive(vector["result"])
+            yield bytes(bytearray.fromhex(vector["datagram"])), kinds, getattr(kinds, vector["kind"]), value
+
+    def test_weSendTheSameBytes(self):
+        for datagram, _, kind, value in self.vectors():
+            self.assertEqual(wire.encode(kind, datagram[1:21], value), datagram)
+
+    def test_weUnderstandTheSameValues(self):
+        for datagram, kinds, kind, value in self.vectors():
+            self.assertEqual(wire.decode(datagram, kinds), (kind, datagram[1:21], value))
+            # 1, 1.0 and True are equal, and the bytes tell them apart.
+            self.assertEqual(umsgpack.packb(wire.decode(datagram, kinds)[2]), datagram[21:])
+
+    def test_networksDoNotUnderstandEachOther(self):
+        for datagram, kinds, _, _ in self.vectors():
+            [other] = {wire.RPCUDP, wire.STORJ} - {kinds}
+            self.assertRaises(MalformedMessage, wire.decode, datagram, other)
+
+
+class EncodeTests(SynchronousTestCase):
+    def encode(self, value):
+        return wire.encode(b"\x01", MESSAGE_ID, value)
+
+    def test_layout(self):
+        self.assertEqual(self.encode(u"hi"), b"\x01" + MESSAGE_ID + b"\xa2hi")
+
+    def test_tuplesAndListsAreArrays(self):
+        self.assertEqual(self.encode((1, (2, 3))), self.encode([1, [2, 3]]))
+
+    def test_nativeStringIsTextOnPython3AndBytesOnPython2(self):
+        payload = b"\xc4\x02hi" if str is bytes else b"\xa2hi"
+        self.assertEqual(self.encode("hi")[21:], payload)
+
+    def test_payloadOf8192BytesFits(self):
+        datagram = self.encode(b"x" * 8189)
+        self.assertEqual(len(datagram), 21 + 8192)
+        self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], b"x" * 8189)
+
+    def test_longerPayloadIsRefusedWithSizeExcessAndLimit(self):
+        error = self.assertRaises(MalformedMessage, self.encode, b"x" * 8190)
+        self.assertEqual(str(error), "payload is 8193 bytes, 1 over the limit of 8192")
+
+    def test_valueWithoutMessagePackFormIsRefusedAndNamed(self):
+        class Unheard(object):
+            pass
+
+        error = self.assertRaises(MalformedMessage, self.encode, [Unheard()])
+        self.assertIn("cannot be serialised", str(error))
+        self.assertIn("Unheard", str(error))
+
+    def test_integerOver64BitsIsRefused(self):
+        self.assertRaises(MalformedMessage, self.encode, 2 ** 64)
+
+    def test_endlessNestingIsRefused(self):
+        nested = []
+        nested.append(nested)
+        self.assertRaises(MalformedMessage, self.encode, nested)
+
+    def test_errorOfTheApplicationsOwnTypeIsRefused(self):
+        class Broken(dict):
+            def items(self):
+                raise RuntimeError("broken dict")
+
+            # What Python 2 asks for.
+            iteritems = items
+
+        error = self.assertRaises(MalformedMessage, self.encode, Broken(key=1))
+        self.assertIn("broken dict", str(error))
+
+
+class DecodeTests(SynchronousTestCase):
+    def assertMalformed(self, datagram, reason):
+        error = self.assertRaises(MalformedMessage, wire.decode, datagram, wire.RPCUDP)
+        self.assertIn(reason, str(error))
+
+    def test_shorterThan22Bytes(self):
+        for length in range(1, 22):
+            self.assertMalformed((b"\x01" + MESSAGE_ID)[:length], "datagram is {} bytes, and 22".format(length))
+
+    def test_empty(self):
+        self.assertMalformed(b"", "kind")
+
+    def test_anotherKind(self):
+        for kind in range(2, 256):
+            self.assertMalformed(bytes(bytearray([kind])) + MESSAGE_ID + b"\xc0", "kind is")
+
+    def test_payloadThatIsNotMessagePack(self):
+        for payload in (
+            b"\xc1",  # reserved
+            b"\xa5cut",
+            b"\xa1\xff",  # not UTF-8
+            b"\x82\x01\x01\x01\x01",  # a key twice
+            b"\x81\x80\x01",  # a map for a key
+            b"\xdd\xff\xff\xff\xff",  # an array of 2 ** 32 - 1 items
+            b"\x91" * 8192,
+            b"\xc7\x0c\xff" + b"\x00" * 4 + b"\x7f" + b"\xff" * 7,  # a timestamp after the last date
+        ):
+            self.assertMalformed(b"\x01" + MESSAGE_ID + payload, "payload does not begin with")
+
+    def test_trailingBytesAreIgnored(self):
+        self.assertEqual(wire.decode(b"\x01" + MESSAGE_ID + b"\x07\xc1\xc1", wire.RPCUDP)[2], 7)
+
+    def test_valueThatDoesNotEndWithin8192Bytes(self):
+        self.assertMalformed(b"\x01" + MESSAGE_ID + b"\xc5\x1f\xfe" + b"x" * 8190, "payload does not begin with")
+
+    def test_requestThatIsNotTextAndArray(self):
+        for value in (
+            None,
+            u"method",
+            {},
+            [],
+            [u"method"],
+            [u"method", [], 1],
+            [b"method", []],
+            [None, []],
+            [u"method", None],
+            [u"method", u"arguments"],
+            [u"method", {u"arguments": 1}],
+        ):
+            self.assertMalformed(b"\x00" + MESSAGE_ID + umsgpack.packb(value), "request is not")
+
+    def test_responseMayBeAnything(self):
+        for value in (None, u"text", [], [1, 2], {u"key": u"value"}):
+            datagram = b"\x01" + MESSAGE_ID + umsgpack.packb(value)
+            self.assertEqual(wire.decode(datagram, wire.RPCUDP), (b"\x01", MESSAGE_ID, value))
+
+
+class MessageIDTests(SynchronousTestCase):
+    def test_20BytesAndNeverTheSame(self):
+        ids = {wire.newMessageID() for _ in range(1000)}
+        self.assertEqual(len(ids), 1000)
+        self.assertEqual({len(msgID) for msgID in ids}, {20})
