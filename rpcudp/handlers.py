@@ -1,10 +1,10 @@
 """
 Whose mistake a TypeError is: the peer's, when its arguments do not fit the handler, or the handler's own.
 
-Python raises the same error for both.  What differs is where: arguments that do not fit fail in the frame that makes the
-call, before any code of the handler runs.  That frame is ours or, for a decorated handler, its decorator's; with
-C{inlineCallbacks}, for one, it is Twisted's.  The question is asked only once a call has failed, so that no answered
-request pays for it.
+Python raises the same error for both.  What differs is where: arguments that do not fit fail in the frame that makes
+the call, before any code of the handler runs.  That frame is ours or, for a decorated handler, its decorator's; with
+C{inlineCallbacks}, for one, it is Twisted's.  (So a TypeError that a decorator raises itself passes for the peer's.)
+The question is asked only once a call has failed, so that no answered request pays for it.
 """
 
 import inspect

@@ -56,8 +56,8 @@ class RPCProtocol(DatagramProtocol, object):
     Calls the methods of its peers, and has its own called by them.
 
     C{protocol.anything(address, *arguments)} asks the peer at C{address}, an C{(ip, port)} pair, for C{anything}, and
-    returns a L{Deferred}.  It fires with C{(True, result)}, or with C{(False, None)} where no answer came in time: on UDP
-    an ordinary outcome, and no failure.  It fails only when it is cancelled, with
+    returns a L{Deferred}.  It fires with C{(True, result)}, or with C{(False, None)} where no answer came in time: on
+    UDP an ordinary outcome, and no failure.  It fails only when it is cancelled, with
     L{twisted.internet.defer.CancelledError}.  The call itself raises, and leaves nothing behind,
 
       - L{RuntimeError}, if this protocol does not listen on a port;
@@ -126,8 +126,8 @@ class RPCProtocol(DatagramProtocol, object):
 
     def doStop(self):
         """
-        Twisted's, for when the port is closed.  Every call in flight is given up, no timer stays behind, and the protocol
-        may listen again.
+        Twisted's, for when the port is closed.  Every call in flight is given up, no timer stays behind, and the
+        protocol may listen again.
         """
         try:
             DatagramProtocol.doStop(self)
@@ -288,7 +288,7 @@ def _checkAddress(address, transport):
         raise ValueError("address is {!r}, and its first part not an IP address".format(address))
     if not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError("address is {!r}, and its second part not a port from 1 to 65535".format(address))
-    family = getattr(transport, "addressFamily", None)
-    if family == (AF_INET if isIPv6Address(host) else AF_INET6):
-        raise ValueError("address is {!r}, and the port listens on IPv{}".format(address, 4 if family == AF_INET else 6))
+    version, other = (6, AF_INET) if isIPv6Address(host) else (4, AF_INET6)
+    if getattr(transport, "addressFamily", None) == other:
+        raise ValueError("address is {!r}, and the port does not speak IPv{}".format(address, version))
     return host, port

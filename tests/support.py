@@ -7,6 +7,7 @@ import os
 import umsgpack
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.test.proto_helpers import FakeDatagramTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 import rpcudp
@@ -20,19 +21,19 @@ THERE = ("192.0.2.7", 5678)
 MESSAGE_ID = bytes(bytearray(range(20)))
 
 
-class FakeTransport(object):
+class FakeTransport(FakeDatagramTransport):
     """
-    Keeps what is written to it, and raises instead as long as there is something in C{refusals}.
+    Keeps what is written to it in C{written}, and raises instead as long as there is something in C{refusals}.
     """
 
     def __init__(self):
-        self.written = []
+        FakeDatagramTransport.__init__(self)
         self.refusals = []
 
     def write(self, datagram, address):
         if self.refusals:
             raise self.refusals.pop(0)
-        self.written.append((datagram, address))
+        FakeDatagramTransport.write(self, datagram, address)
 
 
 def request(method, *arguments):

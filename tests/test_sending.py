@@ -7,7 +7,7 @@ import socket
 
 from twisted.internet.error import MessageLengthError
 
-from rpcudp import sending
+from rpcudp import sending, wire
 from rpcudp.protocol import RPCProtocol
 from tests.support import THERE, ProtocolTestCase, request, response
 
@@ -33,9 +33,9 @@ class SendingTestCase(ProtocolTestCase):
         """
         @return: the methods of the requests that were sent since the last time.
         """
-        sent = [datagram[22:] for datagram, _ in self.transport.written]
+        sent = [wire.decode(datagram, wire.RPCUDP) for datagram, _ in self.transport.written]
         del self.transport.written[:]
-        return [payload[1 : 1 + ord(payload[:1]) - 0xA0].decode("ascii") for payload in sent]
+        return [method for _, _, [method, _] in sent]
 
 
 class LossTests(SendingTestCase):
@@ -106,19 +106,19 @@ class FullBufferTests(SendingTestCase):
         self.refuse(1)
         self.protocol.first(THERE)
         self.protocol.second(THERE)
-        self.transport.refusals = [None]
-        write, self.transport.write = self.transport.write, self.refuseSecond
-        self.clock.advance(sending.RETRY_INTERVAL)
-        self.assertEqual(self.methods(), [u"first"])
-        self.transport.write = write
-        del self.transport.refusals[:]
-        self.clock.advance(sending.RETRY_INTERVAL)
-        self.assertEqual(self.methods(), [u"second"])
+        self.protocol.third(THERE)
+        write = self.transport.write
 
-    def refuseSecond(self, datagram, address):
-        if self.transport.written:
-            raise full()
-        self.transport.written.append((datagram, address))
+        def writeOne(datagram, address):
+            if self.transport.written:
+                raise full()
+            write(datagram, address)
+
+        self.transport.write = writeOne
+        for method in (u"first", u"second", u"third"):
+            self.clock.advance(sending.RETRY_INTERVAL)
+            self.assertEqual(self.methods(), [method])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 3)
 
     def test_callThatGaveUpIsNotSentAfterwards(self):
         self.refuse(10 ** 4)

@@ -1,0 +1,48 @@
+import io
+
+from setuptools import setup
+
+about = {}
+with io.open("rpcudp/__init__.py", encoding="utf-8") as source:
+    exec(source.read(), about)
+
+with io.open("README.md", encoding="utf-8") as readme:
+    description = readme.read()
+
+setup(
+    name="storjrpcudp",
+    version=about["version"],
+    description="Remote procedure calls over UDP, for Twisted",
+    long_description=description,
+    long_description_content_type="text/markdown",
+    author="The rpcudp maintainers",
+    license="MIT",
+    packages=["rpcudp", "storjrpcudp"],
+    python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*, <3.14",
+    install_requires=[
+        "twisted >=16.4.0",
+        "u-msgpack-python >=2.0",
+        "future >=0.14.0; python_version < '3'",
+        # Twisted's own requirement.  From version 7 on, importing it crashes CPython 3.8 whenever the garbage collector
+        # happens to run meanwhile.
+        "zope.interface <7; python_version == '3.8'",
+    ],
+    # One wheel for Python 2 and 3.
+    options={"bdist_wheel": {"python_tag": "py2.py3"}},
+    classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 2.7",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: Internet",
+        "Topic :: System :: Networking",
+    ],
+)

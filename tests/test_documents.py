@@ -1,0 +1,178 @@
+"""
+example.py and README.md do what they say.
+"""
+
+import os
+import re
+import socket
+import sys
+
+from twisted.internet import defer, reactor
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
+
+from tests.support import ENVIRONMENT
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+EXAMPLE = os.path.join(ROOT, "example.py")
+
+# Runs the program named first, and says so once it listens.
+ANNOUNCE = """
+from __future__ import print_function
+import runpy, sys
+from twisted.internet import reactor
+reactor.callWhenRunning(lambda: (print("running"), sys.stdout.flush()))
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def freePort():
+    """
+    @return: a UDP port that nobody listens on.
+    """
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe.bind(("", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    return port
+
+
+def readmePrograms():
+    """
+    @return: the programs in README.md, by file name.
+    """
+    with open(os.path.join(ROOT, "README.md")) as readme:
+        blocks = re.findall("```python\n(# (\\S+)\n.*?)```", readme.read(), re.DOTALL)
+    return {name: program for program, name in blocks}
+
+
+class Server(ProcessProtocol):
+    """
+    A process that runs until it is stopped.
+    """
+
+    def __init__(self, *command):
+        self.command = [sys.executable, "-c", ANNOUNCE] + list(command)
+        self.running = defer.Deferred()
+        self.ended = defer.Deferred()
+
+    def start(self):
+        """
+        @return: a Deferred that fires when it listens.
+        """
+        reactor.spawnProcess(self, self.command[0], self.command, env=ENVIRONMENT)
+        return self.running
+
+    def stop(self):
+        if self.transport.pid:
+            self.transport.signalProcess("KILL")
+        return self.ended
+
+    def outReceived(self, data):
+        if not self.running.called:
+            self.running.callback(None)
+
+    def processEnded(self, reason):
+        self.ended.callback(None)
+
+
+class ProcessTestCase(TestCase):
+    timeout = 60
+
+    @defer.inlineCallbacks
+    def runPython(self, *command):
+        """
+        @return: a Deferred of a program's output, errors and exit code.
+        """
+        out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT)
+        defer.returnValue((out.decode("utf-8"), err.decode("utf-8"), code))
+
+    def serve(self, *command):
+        server = Server(*command)
+        self.addCleanup(server.stop)
+        return server.start()
+
+    def assertPlainFailure(self, outcome, sentence):
+        out, err, code = outcome
+        self.assertEqual((out, code), ("", 1))
+        self.assertRegex(err.strip(), sentence)
+        self.assertNotIn("Traceback", err)
+
+    if not hasattr(TestCase, "assertRegex"):
+        # Python 2.7's name of it.
+        assertRegex = TestCase.assertRegexpMatches
+
+
+class ExampleTests(ProcessTestCase):
+    @defer.inlineCallbacks
+    def test_wholeStoryInOneProcess(self):
+        outcome = yield self.runPython(EXAMPLE)
+        self.assertEqual(outcome, (u"Hello Snake Plissken you live at 127.0.0.1:5678\n", u"", 0))
+
+    @defer.inlineCallbacks
+    def test_halvesInTwoTerminals(self):
+        port = str(freePort())
+        yield self.serve(EXAMPLE, "server", port)
+        for host in ("127.0.0.1", "localhost"):
+            outcome = yield self.runPython(EXAMPLE, "client", "{}:{}".format(host, port))
+            self.assertEqual(outcome, (u"Hello Snake Plissken you live at 127.0.0.1:5678\n", u"", 0))
+
+    @defer.inlineCallbacks
+    def test_portTaken(self):
+        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(taken.close)
+        taken.bind(("", 0))
+        port = taken.getsockname()[1]
+        outcome = yield self.runPython(EXAMPLE, "server", str(port))
+        self.assertPlainFailure(outcome, "^Port {} cannot be listened on: .*in use$".format(port))
+
+    @defer.inlineCallbacks
+    def test_noAnswer(self):
+        port = freePort()
+        outcome = yield self.runPython(EXAMPLE, "client", "127.0.0.1:{}".format(port))
+        self.assertPlainFailure(outcome, "^No answer came from 127.0.0.1:{} within 5 seconds.$".format(port))
+
+    @defer.inlineCallbacks
+    def test_wrongArguments(self):
+        for arguments, sentence in (
+            (["server", "port"], "^A port is a number from 1 to 65535, and 'port' is not.$"),
+            (["server", "65536"], "^A port is a number from 1 to 65535, and '65536' is not.$"),
+            (["client", "127.0.0.1"], "^A port is a number"),
+            (["client", "host.invalid:1"], "^There is no host called host.invalid.$"),
+            (["nonsense"], "^RPC over UDP in one file"),
+            (["server", "1", "2"], "^RPC over UDP in one file"),
+        ):
+            outcome = yield self.runPython(EXAMPLE, *arguments)
+            self.assertPlainFailure(outcome, sentence)
+
+
+class ReadmeTests(ProcessTestCase):
+    def write(self, name, port):
+        """
+        @return: the path of a program from README.md, which is as printed but for the server's port.
+        """
+        path = os.path.join(self.mktemp(), name)
+        os.mkdir(os.path.dirname(path))
+        with open(path, "w") as file:
+            file.write(readmePrograms()[name].replace("1234", str(port)))
+        return path
+
+    def test_allItsProgramsAreTested(self):
+        self.assertEqual(set(readmePrograms()), {"server.py", "client.py", "test_greeting.py"})
+
+    @defer.inlineCallbacks
+    def test_serverAndClient(self):
+        port = freePort()
+        yield self.serve(self.write("server.py", port))
+        out, err, code = yield self.runPython(self.write("client.py", port))
+        self.assertRegex(out, "^Hello Snake Plissken you live at 127.0.0.1:[0-9]+\n$")
+        self.assertEqual((err, code), (u"", 0))
+
+    @defer.inlineCallbacks
+    def test_testWithAClock(self):
+        path = self.write("test_greeting.py", 1234)
+        out, _, code = yield self.runPython("-m", "twisted.trial", "--temp-directory", self.mktemp(), path)
+        self.assertIn(u"PASSED (successes=1)", out)
+        self.assertEqual(code, 0)
