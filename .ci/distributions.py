@@ -3,13 +3,14 @@ Whether the sdist and the wheel in a folder are what setup.py and MANIFEST.in me
 """
 
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
 import zipfile
 from email.parser import Parser
 
-VERSION = "2.6.0"
+VERSION = runpy.run_path("rpcudp/__init__.py")["version"]
 PYTHONS = ">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*, <3.14"
 REQUIRED = {
     "twisted>=16.4.0",

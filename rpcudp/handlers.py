@@ -19,30 +19,34 @@ def isMisfit(handler, traceback):
     @return: whether the error is of a call that did not fit the handler, or what its decorators hand on to it.
     @rtype: L{bool}
     """
-    decorators = _decorators(handler)
     innermost = traceback
     while innermost.tb_next is not None:
         innermost = innermost.tb_next
-    return innermost is traceback or innermost.tb_frame.f_code in decorators
+    return innermost is traceback or innermost.tb_frame.f_code in _decorators(handler)
 
 
-def _decorators(function):
+def _decorators(handler):
     """
-    @return: the code of the decorators around C{function}, where they are functions that keep its name, as
+    @return: the code of the decorators around C{handler}, where they are functions that keep its name, as
         C{functools.wraps} has them do.  (It leaves C{__wrapped__} behind on Python 3 only, but a closure on both.)
     @rtype: L{list}
     """
-    codes = []
-    inner = _decorated(function)
-    while inner is not None and function.__code__ not in codes:
-        codes.append(function.__code__)
-        function, inner = inner, _decorated(inner)
-    return codes
+    layers = []
+    function = getattr(handler, "__func__", handler)
+    # A function that calls itself may be in its own closure.
+    while function is not None and function not in layers:
+        layers.append(function)
+        function = _decorated(function)
+    return [decorator.__code__ for decorator in layers[:-1]]
 
 
 def _decorated(function):
     for cell in getattr(function, "__closure__", None) or ():
-        inner = cell.cell_contents
+        try:
+            inner = cell.cell_contents
+        except ValueError:
+            # A variable that has no value yet.
+            continue
         if inspect.isfunction(inner) and inner.__name__ == function.__name__:
             return inner
     return None

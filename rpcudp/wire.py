@@ -15,9 +15,9 @@ The facts that this rests on:
 - C{method} is MessagePack I{str} on every interpreter.  Of the arguments and results, text is I{str} and bytes are
   I{bin}; a native C{str} of Python 2 is bytes.  Tuples and lists are both I{array}, and arrive as lists.
 - u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
-- A datagram says nothing of its length, so what follows the first value of a payload is ignored, and a value that does
-  not end within the first 8192 bytes is cut, as it would be by the receive buffer of a peer.
-- 160 random bits are what pairs a response with its request, so they come from the operating system's generator.
+- What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
+  however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
+- 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
 """
 
 import os
@@ -43,6 +43,7 @@ class Kinds(namedtuple("Kinds", ["request", "response"])):
 RPCUDP = Kinds(request=b"\x00", response=b"\x01")
 STORJ = Kinds(request=b"\x02", response=b"\x03")
 
+# All in bytes.
 ID_LENGTH = 20
 HEADER_LENGTH = 1 + ID_LENGTH
 MAX_PAYLOAD = 8192

@@ -202,6 +202,45 @@ class PeersMistakeTests(NodeTestCase):
             self.assertDropped(u"table", *arguments)
 
 
+class ClosureTests(NodeTestCase):
+    """
+    Handlers that were made by functions are told from decorated ones.
+    """
+
+    def setUp(self):
+        NodeTestCase.setUp(self)
+
+        def double(number):
+            return 2 * number
+
+        def times(sender, number):
+            return double(number + 1) * later
+
+        @keepingItsName
+        def again(protocol, sender, number):
+            # Its own decorator is in its closure.
+            return again(protocol)
+
+        self.protocol.rpc_times = times
+        type(self.protocol).rpc_again = again
+        self.addCleanup(delattr, type(self.protocol), "rpc_again")
+        self.receive(u"times", u"text")
+        self.assertFailureLogged(TypeError, "rpc_times")
+        later = 3
+        self.receive(u"times", 1)
+        self.assertEqual(self.answered(), [12])
+
+    def test_argumentsThatDoNotFit(self):
+        self.assertDropped(u"times")
+        self.assertDropped(u"again")
+
+    def test_typeErrorInside(self):
+        self.receive(u"times", u"text")
+        self.assertFailureLogged(TypeError, "rpc_times")
+        self.receive(u"again", 1)
+        self.assertFailureLogged(TypeError, "rpc_again")
+
+
 class OurMistakeTests(NodeTestCase):
     """
     Logged once with the traceback, naming the method and the sender; no answer.
@@ -230,6 +269,10 @@ class OurMistakeTests(NodeTestCase):
     def test_typeErrorInsideADecoratedHandler(self):
         self.assertFails(TypeError, u"decorated", 1, u"text")
         self.assertFails(TypeError, u"guarded", u"secret", u"text")
+
+    def test_handlerWrittenInC(self):
+        self.protocol.rpc_lookup = {}.__getitem__
+        self.assertFails(KeyError, u"lookup")
 
     def test_typeErrorInsideACallableObject(self):
         self.assertFails(TypeError, u"table", u"one")

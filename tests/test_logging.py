@@ -85,6 +85,7 @@ class NoisyTests(ProtocolTestCase):
             "lost a datagram to {}: {} are waiting".format(peer, sending.MAX_WAITING),
         ):
             self.assertIn(expected, texts)
+        self.assertNotIn("{} does not fit absent".format(peer), u" ".join(texts))
         for beginning in (
             "{} does not fit echo: ".format(peer),
             "dropped a datagram of {}: kind is".format(peer),

@@ -44,8 +44,9 @@ class LossTests(SendingTestCase):
     """
 
     def test_refusedCallIsALossAndNoException(self):
-        for code in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES, errno.ENETDOWN, errno.EINVAL):
-            self.transport.refusals = [socket.error(code, "refused")]
+        codes = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES, errno.ENETDOWN, errno.EINVAL)
+        for error in [socket.error(code, "refused") for code in codes] + [socket.error()]:
+            self.transport.refusals = [error]
             deferred = self.protocol.ping(THERE)
             self.assertNoResult(deferred)
             self.clock.pump([1] * 5)
@@ -120,6 +121,12 @@ class FullBufferTests(SendingTestCase):
             self.assertEqual(self.methods(), [method])
         self.assertEqual(len(self.clock.getDelayedCalls()), 3)
 
+    def test_callWaitsForTheBufferAsLongAsItWaitsAtAll(self):
+        self.refuse(int(4.9 / sending.RETRY_INTERVAL))
+        self.protocol.ping(THERE)
+        self.clock.pump([sending.RETRY_INTERVAL] * int(4.95 / sending.RETRY_INTERVAL))
+        self.assertEqual(self.methods(), [u"ping"])
+
     def test_callThatGaveUpIsNotSentAfterwards(self):
         self.refuse(10 ** 4)
         deferred = self.protocol.ping(THERE)
@@ -169,5 +176,7 @@ class FullBufferTests(SendingTestCase):
         self.assertEqual(self.successResultOf(deferred), (False, None))
         self.assertNothingPending()
         self.protocol.makeConnection(self.transport)
+        self.refuse(1)
         self.receive(2)
+        self.clock.advance(sending.RETRY_INTERVAL)
         self.assertEqual(self.answered(), [2])
