@@ -11,8 +11,8 @@ How a call travels::
         wire.decode             <----response-----    _sendResponse
     _acceptResponse fires the Deferred                    wire.encode, SendQueue
 
-What each file owns: C{wire} the bytes, C{sending} what the operating system makes of them, C{signatures} whether a
-request's arguments fit its handler, and this one the table of the calls in flight and the choice of the handler.
+What each file owns: C{wire} the bytes, C{sending} what the operating system makes of them, C{handlers} the way from a
+request to its handler, and this one the table of the calls in flight and what becomes of a handler's result.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: L{_waitTimeout<RPCProtocol>}, C{_outstanding}, C{_acceptRequest},
@@ -22,7 +22,6 @@ them by accident.
 
 import binascii
 import functools
-import sys
 import types
 from builtins import int, str
 from numbers import Real
@@ -36,7 +35,7 @@ from twisted.python.failure import Failure
 
 from rpcudp import wire
 from rpcudp.exceptions import MalformedMessage
-from rpcudp.handlers import isMisfit
+from rpcudp.handlers import Refused, carryOut
 from rpcudp.sending import SendQueue
 
 log = Logger()
@@ -83,7 +82,7 @@ class RPCProtocol(DatagramProtocol, object):
     noisy = False
     _kinds = wire.RPCUDP
 
-    def __init__(self, waitTimeout=5, reactor=None):
+    def __init__(self, waitTimeout=5, reactor=None, maxConcurrent=1000):
         """
         @param waitTimeout: for how many seconds a call waits for its answer.
         @type waitTimeout: a positive, finite number
@@ -91,8 +90,13 @@ class RPCProtocol(DatagramProtocol, object):
         @param reactor: the clock of the calls.  By default it is the reactor of the port that the protocol listens on.
         @type reactor: provider of L{twisted.internet.interfaces.IReactorTime}
 
-        @raise TypeError: if C{waitTimeout} is no number, or C{reactor} has no C{callLater}.
-        @raise ValueError: if C{waitTimeout} is zero, negative or not finite.
+        @param maxConcurrent: how many requests are being answered at one time, their handlers' Deferreds not yet fired.
+            Anyone can send requests, so there has to be an end; one above it is dropped.
+        @type maxConcurrent: positive L{int}
+
+        @raise TypeError: if C{waitTimeout} is no number, C{reactor} has no C{callLater}, or C{maxConcurrent} is no
+            integer.
+        @raise ValueError: if C{waitTimeout} is zero, negative or not finite, or C{maxConcurrent} is less than 1.
         """
         if not isinstance(waitTimeout, Real):
             raise TypeError("waitTimeout is {!r}, and not a number of seconds".format(waitTimeout))
@@ -100,9 +104,15 @@ class RPCProtocol(DatagramProtocol, object):
             raise ValueError("waitTimeout is {!r} seconds, and not positive and finite".format(waitTimeout))
         if reactor is not None and not hasattr(reactor, "callLater"):
             raise TypeError("reactor is {!r}, and has no callLater".format(reactor))
+        if not isinstance(maxConcurrent, int):
+            raise TypeError("maxConcurrent is {!r}, and not an integer".format(maxConcurrent))
+        if maxConcurrent < 1:
+            raise ValueError("maxConcurrent is {!r}, and 1 is the least".format(maxConcurrent))
         self._waitTimeout = waitTimeout
         self._outstanding = {}
         self.__reactor = reactor
+        self.__maxConcurrent = maxConcurrent
+        self.__beingAnswered = 0
         self.__sendQueue = SendQueue(self.__clock, self.__note)
 
     def __getattr__(self, name):
@@ -157,7 +167,7 @@ class RPCProtocol(DatagramProtocol, object):
         self._outstanding[msgID] = (deferred, timer)
         self.__note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
         try:
-            self.__sendQueue.send(self.transport, datagram, address, lambda: msgID in self._outstanding)
+            self.__sendQueue.send(self.transport, datagram, address, lambda waited: msgID in self._outstanding)
         except Exception:
             self.__forget(msgID)
             raise
@@ -211,9 +221,8 @@ class RPCProtocol(DatagramProtocol, object):
         @param data: C{[method, arguments]}.
         """
         method, arguments = data
-        handler = self.__handler(method)
-        if handler is None:
-            self.__note("no handler for {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
+        if self.__beingAnswered == self.__maxConcurrent:
+            self.__refuse(msgID, method, address, "{} are being answered".format(self.__beingAnswered))
             return
         transport = self.transport
 
@@ -225,33 +234,31 @@ class RPCProtocol(DatagramProtocol, object):
         def fail(failure):
             log.failure("rpc_{method}, called by {peer}, has no answer", failure, method=method, peer=address)
 
+        def finish(result):
+            self.__beingAnswered -= 1
+            return result
+
         try:
-            result = handler(address, *arguments)
-        except BaseException as error:
-            if isinstance(error, TypeError) and isMisfit(handler, sys.exc_info()[2]):
-                self.__note(
-                    "{peer} does not fit {method}: {reason} [{msgID}]", msgID, peer=address, method=method, reason=error
-                )
-            else:
-                fail(Failure())
+            result = carryOut(self, method, address, arguments)
+        except Refused as reason:
+            self.__refuse(msgID, method, address, reason)
+            return
+        except BaseException:
+            fail(Failure())
             return
         if isinstance(result, _COROUTINE):
             result = ensureDeferred(result)
         if isinstance(result, Deferred):
-            result.addCallback(answer).addErrback(fail)
+            self.__beingAnswered += 1
+            result.addBoth(finish).addCallback(answer).addErrback(fail)
             return
         try:
             answer(result)
         except Exception:
             fail(Failure())
 
-    def __handler(self, method):
-        try:
-            handler = getattr(self, "rpc_" + method, None)
-        except UnicodeEncodeError:
-            # Python 2's attributes have ASCII names.
-            return None
-        return handler if callable(handler) else None
+    def __refuse(self, msgID, method, address, reason):
+        self.__note("refused {method} to {peer}: {reason} [{msgID}]", msgID, method=method, peer=address, reason=reason)
 
     def _sendResponse(self, response, msgID, address):
         """
@@ -263,15 +270,15 @@ class RPCProtocol(DatagramProtocol, object):
         """
         datagram = wire.encode(self._kinds.response, msgID, response)
         self.__note("answering {peer} [{msgID}]", msgID, peer=address)
-        self.__sendQueue.send(self.transport, datagram, address, _always)
+        self.__sendQueue.send(self.transport, datagram, address, self.__isWorthAnswering)
+
+    def __isWorthAnswering(self, waited):
+        # How long the caller waits is not ours to know; peers of one network are likely to agree.
+        return waited < self._waitTimeout
 
     def __note(self, text, msgID=b"", **fields):
         if self.noisy:
             log.info(text, msgID=binascii.hexlify(msgID).decode("ascii"), **fields)
-
-
-def _always():
-    return True
 
 
 def _checkAddress(address, transport):

@@ -32,7 +32,7 @@ class SendQueue(object):
 
     @ivar _note: takes a format and its fields, for what becomes of a datagram.
 
-    @ivar _waiting: what the operating system has yet to take, as the arguments of L{send}.
+    @ivar _waiting: what the operating system has yet to take: the arguments of L{send}, and the time of each.
 
     @ivar _retrying: the timer of the next attempt, or C{None}.
     """
@@ -53,8 +53,8 @@ class SendQueue(object):
 
         @type address: L{tuple} of an IP and a port
 
-        @param isWanted: called without arguments before every later attempt; once it returns C{False}, the datagram is
-            forgotten.
+        @param isWanted: called before every later attempt with the seconds since the first; once it returns C{False},
+            the datagram is forgotten.
 
         @raise Exception: what the transport raises that is not the operating system's.
         """
@@ -63,7 +63,7 @@ class SendQueue(object):
         if len(self._waiting) == MAX_WAITING:
             self._note("lost a datagram to {address}: {limit} are waiting", address=address, limit=MAX_WAITING)
             return
-        self._waiting.append((transport, datagram, address, isWanted))
+        self._waiting.append((transport, datagram, address, isWanted, self._clock().seconds()))
         self._retryLater()
 
     def clear(self):
@@ -81,11 +81,13 @@ class SendQueue(object):
 
     def _retry(self):
         self._retrying = None
+        now = self._clock().seconds()
         try:
             while self._waiting:
-                transport, datagram, address, isWanted = self._waiting.popleft()
-                if isWanted() and not self._offer(transport, datagram, address):
-                    self._waiting.appendleft((transport, datagram, address, isWanted))
+                first = self._waiting.popleft()
+                transport, datagram, address, isWanted, since = first
+                if isWanted(now - since) and not self._offer(transport, datagram, address):
+                    self._waiting.appendleft(first)
                     return
         finally:
             if self._waiting:

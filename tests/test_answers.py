@@ -270,6 +270,11 @@ class OurMistakeTests(NodeTestCase):
         self.assertFails(TypeError, u"decorated", 1, u"text")
         self.assertFails(TypeError, u"guarded", u"secret", u"text")
 
+    def test_handlerThatCannotBeLookedUp(self):
+        type(self.protocol).rpc_property = property(lambda protocol: 1 / 0)
+        self.addCleanup(delattr, type(self.protocol), "rpc_property")
+        self.assertFails(ZeroDivisionError, u"property")
+
     def test_handlerWrittenInC(self):
         self.protocol.rpc_lookup = {}.__getitem__
         self.assertFails(KeyError, u"lookup")
@@ -303,6 +308,77 @@ class OurMistakeTests(NodeTestCase):
     def test_handlerThatReturnsAPlainGenerator(self):
         self.protocol.rpc_forgotDecorator = lambda sender: (yield)
         self.assertFails(MalformedMessage, u"forgotDecorator")
+
+
+class ConcurrencyTests(NodeTestCase):
+    """
+    At most C{maxConcurrent} requests are being answered at one time.
+    """
+
+    def setUp(self):
+        NodeTestCase.setUp(self)
+        self.pending = []
+
+    def receiveLater(self, times):
+        for _ in range(times):
+            self.protocol.deferred = None
+            self.receive(u"later")
+            if self.protocol.deferred is not None:
+                self.pending.append(self.protocol.deferred)
+
+    def listen(self, **options):
+        self.protocol = Node(reactor=self.clock, **options)
+        self.protocol.makeConnection(self.transport)
+
+    def test_oneThousandByDefault(self):
+        self.receiveLater(1005)
+        self.assertEqual(len(self.pending), 1000)
+        self.assertEqual(self.logged(), [])
+
+    def test_requestAboveIsDroppedWhateverItsHandler(self):
+        self.listen(maxConcurrent=2)
+        self.receiveLater(3)
+        self.assertEqual(len(self.pending), 2)
+        self.assertDropped(u"echo")
+        self.assertEqual(self.protocol.carriedOut, [])
+
+    def test_eachThatEndsMakesRoomForAnother(self):
+        self.listen(maxConcurrent=2)
+        self.receiveLater(2)
+        first, second = self.pending
+        first.callback(1)
+        self.assertEqual(self.answered(), [1])
+        self.receiveLater(2)
+        self.assertEqual(len(self.pending), 3)
+        second.errback(ValueError("on purpose"))
+        self.assertFailureLogged(ValueError)
+        self.receiveLater(2)
+        self.assertEqual(len(self.pending), 4)
+
+    def test_portThatIsClosedMeanwhileChangesNothing(self):
+        self.listen(maxConcurrent=1)
+        self.receiveLater(1)
+        self.protocol.doStop()
+        self.transport = FakeTransport()
+        self.protocol.makeConnection(self.transport)
+        self.assertDropped(u"echo")
+        self.pending[0].callback(None)
+        self.receive(u"echo")
+        self.assertEqual(self.answered(), [[]])
+
+    def test_handlersThatAnswerAtOnceTakeNoRoom(self):
+        self.listen(maxConcurrent=1)
+        for _ in range(3):
+            self.receive(u"echo")
+            self.receive(u"laterBytes", 0)
+        self.assertEqual(len(self.answered()), 6)
+
+    def test_responsesAreTakenAllTheSame(self):
+        self.listen(maxConcurrent=1)
+        self.receiveLater(1)
+        deferred = self.protocol.ping(THERE)
+        self.protocol.datagramReceived(b"\x01" + self.sent()[0] + b"\x07", THERE)
+        self.assertEqual(self.successResultOf(deferred), (True, 7))
 
 
 class ClosedPortTests(NodeTestCase):

@@ -222,6 +222,16 @@ class WrongConstructionTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=wrong)
             self.assertIn("waitTimeout is {!r} seconds, and not positive and finite".format(wrong), str(error))
 
+    def test_maxConcurrentThatIsNoInteger(self):
+        for wrong in (None, "5", 1.5, [5]):
+            error = self.assertRaises(TypeError, RPCProtocol, maxConcurrent=wrong)
+            self.assertIn("maxConcurrent is {!r}, and not an integer".format(wrong), str(error))
+
+    def test_maxConcurrentOfLessThanOne(self):
+        for wrong in (0, -1):
+            error = self.assertRaises(ValueError, RPCProtocol, maxConcurrent=wrong)
+            self.assertIn("maxConcurrent is {!r}, and 1 is the least".format(wrong), str(error))
+
     def test_reactorWithoutClock(self):
         error = self.assertRaises(TypeError, RPCProtocol, reactor="reactor")
         self.assertIn("reactor is 'reactor', and has no callLater", str(error))

@@ -136,6 +136,14 @@ class FullBufferTests(SendingTestCase):
         self.clock.advance(sending.RETRY_INTERVAL)
         self.assertNothingPending()
 
+    def test_answerThatWaitedTooLongIsNotSentAfterwards(self):
+        self.refuse(10 ** 4)
+        self.receive(1)
+        self.clock.pump([sending.RETRY_INTERVAL] * 1001)
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertNothingPending()
+
     def test_cancelledCallIsNotSentAfterwards(self):
         self.refuse(1)
         self.protocol.cancelled(THERE).addErrback(lambda _: None).cancel()

@@ -155,6 +155,18 @@ class DecodeTests(SynchronousTestCase):
     def test_valueThatDoesNotEndWithin8192Bytes(self):
         self.assertMalformed(b"\x01" + MESSAGE_ID + b"\xc5\x1f\xfe" + b"x" * 8190, "payload does not begin with")
 
+    def test_nestedDeeperThan128Levels(self):
+        for level in (b"\x91", b"\x81\xc0", b"\xdc\x00\x01", b"\xdf\x00\x00\x00\x01\xc0"):
+            start = b"\x01" + MESSAGE_ID
+            wire.decode(start + level * 128 + b"\xc0", wire.RPCUDP)
+            self.assertMalformed(start + level * 129 + b"\xc0", "payload is nested deeper than 128 levels")
+        wire.decode(start + b"\x81" + b"\x91" * 127 + b"\xc0\xc0", wire.RPCUDP)
+        self.assertMalformed(start + b"\x81" + b"\x91" * 128 + b"\xc0\xc0", "payload is nested deeper than 128 levels")
+
+    def test_wideIsNotDeep(self):
+        for payload in (b"\xdc\x10\x00" + b"\x90" * 4096, b"\xc5\x10\x00" + b"\x91" * 4096):
+            wire.decode(b"\x01" + MESSAGE_ID + payload, wire.RPCUDP)
+
     def test_requestThatIsNotTextAndArray(self):
         for value in (
             None,
