@@ -2,10 +2,12 @@
 Real UDP, on loopback.
 """
 
+import errno
 import socket
+import sys
 
 import umsgpack
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, task
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import TestCase
 
@@ -150,6 +152,67 @@ class PayloadTests(UDPTestCase):
         self.assertEqual(len(umsgpack.packb(b"x" * 8189)), 8192)
         result = yield caller.bytes(there, 8189)
         self.assertEqual(result, (True, b"x" * 8189))
+
+
+class TinyBufferTests(UDPTestCase):
+    """
+    A socket whose send buffer is too small for the fragments of a long datagram, which Linux then refuses.
+    """
+
+    # Not in every Python's socket.
+    IPV6_MTU = 24
+
+    if not sys.platform.startswith("linux"):
+        skip = "how to make a send buffer overflow on loopback is known of Linux only"
+    else:
+        skip = withoutIPv6()
+
+    def shrink(self, node):
+        node.transport.socket.setsockopt(socket.IPPROTO_IPV6, self.IPV6_MTU, 1280)
+        node.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        refused = self.assertRaises(socket.error, node.transport.socket.sendto, b"x" * 8000, ("::1", 9))
+        self.assertEqual(refused.errno, errno.ENOBUFS)
+
+    def grow(self, node):
+        node.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100000)
+
+    @defer.inlineCallbacks
+    def checkWaiting(self, tiny, caller, method, *arguments):
+        """
+        A call is answered once the buffer of C{tiny} has room, and not before.
+        """
+        self.shrink(tiny)
+        call = getattr(caller, method)(*arguments)
+        yield task.deferLater(reactor, 0.05, lambda: None)
+        self.assertNoResult(call)
+        self.grow(tiny)
+        result = yield call
+        defer.returnValue(result)
+
+    @defer.inlineCallbacks
+    def test_callWaits(self):
+        caller, _ = self.listen("::1")
+        _, there = self.listen("::1")
+        result = yield self.checkWaiting(caller, caller, "length", there, b"x" * 8000)
+        self.assertEqual(result, (True, 8000))
+
+    @defer.inlineCallbacks
+    def test_answerWaits(self):
+        caller, _ = self.listen("::1")
+        answerer, there = self.listen("::1")
+        result = yield self.checkWaiting(answerer, caller, "bytes", there, 8000)
+        self.assertEqual(result, (True, b"x" * 8000))
+
+    @defer.inlineCallbacks
+    def test_bufferThatNeverHasRoom(self):
+        caller, here = self.listen("::1")
+        caller._waitTimeout = 0.05
+        self.shrink(caller)
+        result = yield caller.length(here, b"x" * 8000)
+        self.assertEqual(result, (False, None))
+        self.grow(caller)
+        result = yield caller.length(here, b"x" * 8000)
+        self.assertEqual(result, (True, 8000))
 
 
 class StoppingTests(TestCase):

@@ -1,0 +1,158 @@
+"""
+A soak: two processes call each other over loopback, while a third sends junk to both.
+
+    soak.py [CALLS]     a million in all, unless told otherwise
+
+Ends with exit code 0 if every call was answered, nothing was logged and memory did not grow, which it knows how to ask
+of Linux only.
+"""
+
+from __future__ import print_function
+
+import json
+import os
+import random
+import sys
+import time
+
+from twisted.internet import defer, protocol, reactor, task
+from twisted.logger import formatEvent, globalLogPublisher
+
+from rpcudp.protocol import RPCProtocol
+
+IN_FLIGHT = 25
+# To each of the two, and so few at once that the receive buffer holds them beside the calls.
+JUNK_PER_SECOND = 5000
+JUNK_AT_ONCE = 10
+# Growth of memory, once a tenth of the calls is through, that is no leak yet.
+SLACK_KIB = 1024
+
+VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors.json")
+
+
+def residentKiB():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class Node(RPCProtocol):
+    received = 0
+
+    def datagramReceived(self, datagram, address):
+        self.received += 1
+        RPCProtocol.datagramReceived(self, datagram, address)
+
+    def rpc_echo(self, sender, value):
+        return value
+
+
+@defer.inlineCallbacks
+def runNode(port, peer, calls):
+    """
+    Call a peer, then report as JSON; go on answering until stopped.
+    """
+    logged = []
+    node = Node(waitTimeout=10)
+    reactor.listenUDP(port, node, interface="127.0.0.1")
+    globalLogPublisher.addObserver(lambda event: logged.append(formatEvent(event)))
+    report = {"calls": calls, "answered": 0, "memory after a tenth, KiB": None}
+    numbers = iter(range(calls))
+
+    @defer.inlineCallbacks
+    def work():
+        for number in numbers:
+            value = [number, u"Snake Plissken", os.urandom(20)]
+            result = yield node.echo(("127.0.0.1", peer), value)
+            report["answered"] += result == (True, value)
+            if number == calls // 10:
+                report["memory after a tenth, KiB"] = residentKiB()
+
+    yield task.deferLater(reactor, 1, lambda: None)
+    began = time.time()
+    yield defer.gatherResults([work() for _ in range(IN_FLIGHT)])
+    report["seconds"] = round(time.time() - began, 1)
+    report["memory at the end, KiB"] = residentKiB()
+    report["datagrams received"] = node.received
+    report["logged"] = logged[:3]
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+
+
+def runJunk(*ports):
+    """
+    Send bytes without sense, and real datagrams with some of them changed, for good.
+    """
+    with open(VECTORS) as vectors:
+        real = [bytearray.fromhex(vector["datagram"]) for vector in json.load(vectors)]
+
+    def junk():
+        if random.random() < 0.3:
+            return os.urandom(random.randrange(200))
+        datagram = bytearray(random.choice(real))
+        for _ in range(random.randrange(1, 4)):
+            datagram[random.randrange(len(datagram))] = random.randrange(256)
+        return bytes(datagram)
+
+    def send():
+        for _ in range(JUNK_AT_ONCE):
+            for port in ports:
+                sender.transport.write(junk(), ("127.0.0.1", port))
+
+    sender = protocol.DatagramProtocol()
+    reactor.listenUDP(0, sender, interface="127.0.0.1")
+    task.LoopingCall(send).start(float(JUNK_AT_ONCE) / JUNK_PER_SECOND)
+
+
+class Role(protocol.ProcessProtocol):
+    """
+    One of the three processes.
+
+    @ivar report: a Deferred of what it reports.
+    """
+
+    def __init__(self, *arguments):
+        self.report = defer.Deferred()
+        command = [sys.executable, os.path.abspath(__file__)] + [str(argument) for argument in arguments]
+        reactor.spawnProcess(self, sys.executable, command, env=None)
+
+    def outReceived(self, data):
+        self.report.callback(json.loads(data.decode("ascii")))
+
+    def errReceived(self, data):
+        sys.stderr.write(data.decode("utf-8", "replace"))
+
+    def processEnded(self, reason):
+        if not self.report.called:
+            self.report.errback(reason)
+
+
+@defer.inlineCallbacks
+def main(_, calls):
+    ports = random.sample(range(20000, 30000), 2)
+    nodes = [Role("node", here, there, calls // 2) for here, there in (ports, ports[::-1])]
+    roles = nodes + [Role("junk", *ports)]
+    try:
+        reports = yield defer.gatherResults([node.report for node in nodes])
+    finally:
+        for role in roles:
+            role.report.addErrback(lambda _: None)
+            role.transport.signalProcess("KILL")
+    sound = True
+    for report in reports:
+        print(json.dumps(report, indent=4, sort_keys=True))
+        growth = report["memory at the end, KiB"] - report["memory after a tenth, KiB"]
+        sound = sound and report["answered"] == report["calls"] and not report["logged"] and growth < SLACK_KIB
+    if not sound:
+        raise SystemExit("not sound")
+
+
+if __name__ == "__main__":
+    role, numbers = sys.argv[1:2], [int(argument) for argument in sys.argv[2:]]
+    if role == ["node"]:
+        reactor.callWhenRunning(runNode, *numbers)
+        reactor.run()
+    elif role == ["junk"]:
+        reactor.callWhenRunning(runJunk, *numbers)
+        reactor.run()
+    else:
+        task.react(main, [int(role[0]) if role else 1000000])
