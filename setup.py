@@ -21,7 +21,8 @@ setup(
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*, <3.14",
     install_requires=[
         "twisted >=16.4.0",
-        "u-msgpack-python >=2.0",
+        # On Python 2, 2.0 takes a gigabyte to refuse an array that announces more than it holds.
+        "u-msgpack-python >=2.1",
         "future >=0.14.0; python_version < '3'",
         # Twisted's own requirement.  From version 7 on, importing it crashes CPython 3.8 whenever the garbage collector
         # happens to run meanwhile.
