@@ -15,7 +15,7 @@ What each file owns: C{wire} the bytes, C{sending} what the operating system mak
 request to its handler, and this one the table of the calls in flight and what becomes of a handler's result.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
-method.  Six private names are for subclasses too: L{_waitTimeout<RPCProtocol>}, C{_outstanding}, C{_acceptRequest},
+method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
 C{_acceptResponse}, C{_sendResponse} and C{_timeout}.  The rest bear two underscores, so that no subclass hits one of
 them by accident.
 """
@@ -221,7 +221,7 @@ class RPCProtocol(DatagramProtocol, object):
         @param data: C{[method, arguments]}.
         """
         method, arguments = data
-        if self.__beingAnswered == self.__maxConcurrent:
+        if self.__beingAnswered >= self.__maxConcurrent:
             self.__refuse(msgID, method, address, "{} are being answered".format(self.__beingAnswered))
             return
         transport = self.transport
@@ -258,7 +258,9 @@ class RPCProtocol(DatagramProtocol, object):
             fail(Failure())
 
     def __refuse(self, msgID, method, address, reason):
-        self.__note("refused {method} to {peer}: {reason} [{msgID}]", msgID, method=method, peer=address, reason=reason)
+        self.__note(
+            "refused {method!r} to {peer}: {reason} [{msgID}]", msgID, method=method, peer=address, reason=reason
+        )
 
     def _sendResponse(self, response, msgID, address):
         """

@@ -13,6 +13,8 @@ from collections import deque
 
 from twisted.internet.error import MessageLengthError
 
+from rpcudp.wire import messageID
+
 # 10055 is Windows' WSAENOBUFS, for which not every Python has a name.
 BUFFER_FULL = frozenset([errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055])
 
@@ -30,7 +32,7 @@ class SendQueue(object):
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time between two
         attempts.
 
-    @ivar _note: takes a format and its fields, for what becomes of a datagram.
+    @ivar _note: takes a format, a message id and the other fields, for what becomes of a datagram.
 
     @ivar _waiting: what the operating system has yet to take: the arguments of L{send}, and the time of each.
 
@@ -61,7 +63,7 @@ class SendQueue(object):
         if not self._waiting and self._offer(transport, datagram, address):
             return
         if len(self._waiting) == MAX_WAITING:
-            self._note("lost a datagram to {address}: {limit} are waiting", address=address, limit=MAX_WAITING)
+            self._noteLoss(datagram, address, "{} are waiting".format(MAX_WAITING))
             return
         self._waiting.append((transport, datagram, address, isWanted, self._clock().seconds()))
         self._retryLater()
@@ -103,5 +105,8 @@ class SendQueue(object):
         except (socket.error, MessageLengthError) as error:
             if error.args and error.args[0] in BUFFER_FULL:
                 return False
-            self._note("lost a datagram to {address}: {reason}", address=address, reason=error)
+            self._noteLoss(datagram, address, error)
         return True
+
+    def _noteLoss(self, datagram, address, reason):
+        self._note("lost a datagram to {peer}: {reason} [{msgID}]", messageID(datagram), peer=address, reason=reason)

@@ -67,6 +67,14 @@ def newMessageID():
     return os.urandom(ID_LENGTH)
 
 
+def messageID(datagram):
+    """
+    @return: the message id in a datagram.
+    @rtype: L{bytes}
+    """
+    return datagram[1:HEADER_LENGTH]
+
+
 def encode(kind, msgID, value):
     """
     @param kind: one of a network's L{Kinds}.
@@ -124,7 +132,7 @@ def decode(datagram, kinds):
         raise MalformedMessage("payload is nested deeper than {} levels".format(MAX_DEPTH))
     if kind == kinds.request and not _isRequest(value):
         raise MalformedMessage("request is not [method, [argument, ...]]")
-    return kind, datagram[1:HEADER_LENGTH], value
+    return kind, messageID(datagram), value
 
 
 def _isDeeper(value, limit):

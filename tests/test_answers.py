@@ -373,6 +373,13 @@ class ConcurrencyTests(NodeTestCase):
             self.receive(u"laterBytes", 0)
         self.assertEqual(len(self.answered()), 6)
 
+    def test_requestsWithinARequestAreCounted(self):
+        # As on a transport that delivers at once.
+        self.listen(maxConcurrent=1)
+        self.protocol.rpc_nested = lambda sender: [self.receive(u"later"), self.protocol.rpc_later(sender)][1]
+        self.receive(u"nested")
+        self.assertDropped(u"echo")
+
     def test_responsesAreTakenAllTheSame(self):
         self.listen(maxConcurrent=1)
         self.receiveLater(1)

@@ -38,7 +38,7 @@ def exerciseNetwork(test):
     protocol.datagramReceived(response(ids[1], u"pong"), THERE)
     protocol.datagramReceived(request(u"echo", 1), THERE)
     protocol.datagramReceived(request(u"absent"), THERE)
-    protocol.datagramReceived(request(u"\u017c\u00f3\u0142w"), THERE)
+    protocol.datagramReceived(request(u"\u017c\u00f3\u0142w\n"), THERE)
     protocol.datagramReceived(request(u"echo"), THERE)
     protocol.datagramReceived(b"", THERE)
     protocol.datagramReceived(b"\x00" + MESSAGE_ID + b"\xc1", THERE)
@@ -89,14 +89,14 @@ class NoisyTests(ProtocolTestCase):
             "no answer [{}]".format(second),
             "dropped a response of {} that nobody waits for [{}]".format(peer, second),
             "answering {} [{}]".format(peer, third),
-            "refused absent to {}: no such method [{}]".format(peer, third),
-            u"refused \u017c\u00f3\u0142w to {}: no such method [{}]".format(peer, third),
-            "refused echo to {}: 1 are being answered [{}]".format(peer, third),
-            "lost a datagram to {}: {} are waiting".format(peer, sending.MAX_WAITING),
+            "refused {!r} to {}: no such method [{}]".format(u"absent", peer, third),
+            "refused {!r} to {}: no such method [{}]".format(u"\u017c\u00f3\u0142w\n", peer, third),
+            "refused {!r} to {}: 1 are being answered [{}]".format(u"echo", peer, third),
+            "lost a datagram to {}: {} are waiting [{}]".format(peer, sending.MAX_WAITING, third),
         ):
             self.assertIn(expected, texts)
         for beginning in (
-            "refused echo to {}: ".format(peer),
+            "refused {!r} to {}: ".format(u"echo", peer),
             "dropped a datagram of {}: kind is".format(peer),
             "dropped a datagram of {}: payload does not begin with".format(peer),
             "lost a datagram to {}: [Errno {}] Network is unreachable".format(peer, errno.ENETUNREACH),
