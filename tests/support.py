@@ -5,6 +5,8 @@ What more than one test needs: a transport without a network, and what came of i
 import os
 
 import umsgpack
+from twisted.internet import defer, reactor
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.test.proto_helpers import FakeDatagramTransport
@@ -48,6 +50,48 @@ def response(msgID, result):
     @return: the datagram with which a peer answers.
     """
     return b"\x01" + msgID + umsgpack.packb(result)
+
+
+class BackgroundProcess(ProcessProtocol):
+    """
+    A program that runs until it is stopped.
+
+    @ivar firstLine: a Deferred of the first line that it prints, which it does when it is ready.
+    @ivar lines: a L{DeferredQueue} of the lines that it prints then.
+    @ivar errors: what it has written to stderr.
+    """
+
+    def __init__(self, command, environment):
+        self.firstLine = defer.Deferred()
+        self.lines = defer.DeferredQueue()
+        self._ended = defer.Deferred()
+        self._printed = self.errors = b""
+        reactor.spawnProcess(self, command[0], command, env=environment)
+
+    def outReceived(self, data):
+        self._printed += data
+        while b"\n" in self._printed:
+            line, self._printed = self._printed.split(b"\n", 1)
+            if self.firstLine.called:
+                self.lines.put(line)
+            else:
+                self.firstLine.callback(line)
+
+    def errReceived(self, data):
+        self.errors += data
+
+    def processEnded(self, reason):
+        if not self.firstLine.called:
+            self.firstLine.errback(AssertionError(self.errors))
+        self._ended.callback(None)
+
+    def stop(self):
+        """
+        @return: a Deferred that fires when the process has ended.
+        """
+        if self.transport.pid:
+            self.transport.signalProcess("KILL")
+        return self._ended
 
 
 class ProtocolTestCase(SynchronousTestCase):

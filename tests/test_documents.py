@@ -1,5 +1,5 @@
 """
-example.py and README.md do what they say.
+example.py and README.md do what they say, and docs/protocol.md says what is.
 """
 
 import os
@@ -7,12 +7,12 @@ import re
 import socket
 import sys
 
-from twisted.internet import defer, reactor
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet import defer
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.support import ENVIRONMENT
+from rpcudp import wire
+from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
@@ -48,36 +48,6 @@ def readmePrograms():
     return {name: program for program, name in blocks}
 
 
-class Server(ProcessProtocol):
-    """
-    A process that runs until it is stopped.
-    """
-
-    def __init__(self, *command):
-        self.command = [sys.executable, "-c", ANNOUNCE] + list(command)
-        self.running = defer.Deferred()
-        self.ended = defer.Deferred()
-
-    def start(self):
-        """
-        @return: a Deferred that fires when it listens.
-        """
-        reactor.spawnProcess(self, self.command[0], self.command, env=ENVIRONMENT)
-        return self.running
-
-    def stop(self):
-        if self.transport.pid:
-            self.transport.signalProcess("KILL")
-        return self.ended
-
-    def outReceived(self, data):
-        if not self.running.called:
-            self.running.callback(None)
-
-    def processEnded(self, reason):
-        self.ended.callback(None)
-
-
 class ProcessTestCase(TestCase):
     timeout = 60
 
@@ -89,10 +59,13 @@ class ProcessTestCase(TestCase):
         out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT)
         defer.returnValue((out.decode("utf-8"), err.decode("utf-8"), code))
 
-    def serve(self, *command):
-        server = Server(*command)
+    def serve(self, *arguments):
+        """
+        @return: a Deferred that fires when a program listens, which it does until the test ends.
+        """
+        server = BackgroundProcess([sys.executable, "-c", ANNOUNCE] + list(arguments), ENVIRONMENT)
         self.addCleanup(server.stop)
-        return server.start()
+        return server.firstLine
 
     def assertPlainFailure(self, outcome, sentence):
         out, err, code = outcome
@@ -176,3 +149,32 @@ class ReadmeTests(ProcessTestCase):
         out, _, code = yield self.runPython("-m", "twisted.trial", "--temp-directory", self.mktemp(), path)
         self.assertIn(u"PASSED (successes=1)", out)
         self.assertEqual(code, 0)
+
+
+class ProtocolDocumentTests(SynchronousTestCase):
+    def setUp(self):
+        with open(os.path.join(ROOT, "docs", "protocol.md")) as document:
+            self.text = document.read()
+
+    def test_itsDatagramsAreTheOnesThatWeSend(self):
+        annotated = re.findall("```datagram\n(.*?)```", self.text, re.DOTALL)
+        datagrams = [
+            bytes(bytearray.fromhex("".join(re.match("(?:[0-9a-f]{2} )+", line).group() for line in text.splitlines())))
+            for text in annotated
+        ]
+        nodes = [[b"\x01" * 20, u"127.0.0.1", 8469], [b"\x02" * 20, u"127.0.0.2", 8470]]
+        self.assertEqual(
+            datagrams,
+            [
+                wire.encode(wire.RPCUDP.request, MESSAGE_ID, [u"sayhi", [u"Snake Plissken"]]),
+                wire.encode(wire.RPCUDP.response, MESSAGE_ID, u"Hello Snake Plissken"),
+                wire.encode(wire.STORJ.response, MESSAGE_ID, nodes),
+            ],
+        )
+
+    def test_itNamesTestsThatAreThere(self):
+        names = re.findall("`interop[.](\\w+)[.](\\w+)`", self.text)
+        self.assertEqual(len(names), 11)
+        for module, name in names:
+            with open(os.path.join(ROOT, "interop", module + ".py")) as source:
+                self.assertIn("\nclass {}(".format(name), source.read())

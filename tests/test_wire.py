@@ -163,9 +163,21 @@ class DecodeTests(SynchronousTestCase):
         wire.decode(start + b"\x81" + b"\x91" * 127 + b"\xc0\xc0", wire.RPCUDP)
         self.assertMalformed(start + b"\x81" + b"\x91" * 128 + b"\xc0\xc0", "payload is nested deeper than 128 levels")
 
+    def test_everyKindOfLevelCounts(self):
+        start = b"\x01" + MESSAGE_ID + b"\x91" * 127
+        levels = (b"\x81\xc0", b"\x8f" + bytes(bytearray(range(28))) + b"\x7f", b"\x91", b"\x9f" + b"\xc0" * 14)
+        empty = (b"\x80", b"\x90", b"\xdc\x00\x00", b"\xdd" + b"\x00" * 4, b"\xde\x00\x00", b"\xdf" + b"\x00" * 4)
+        for level in levels:
+            for innermost in empty:
+                wire.decode(start + innermost, wire.RPCUDP)
+                self.assertMalformed(start + level + innermost, "payload is nested deeper than 128 levels")
+
     def test_wideIsNotDeep(self):
         for payload in (b"\xdc\x10\x00" + b"\x90" * 4096, b"\xc5\x10\x00" + b"\x91" * 4096):
             wire.decode(b"\x01" + MESSAGE_ID + payload, wire.RPCUDP)
+        start = b"\x01" + MESSAGE_ID + b"\x9f" + b"\x90" * 14
+        wire.decode(start + b"\x91" * 127 + b"\xc0", wire.RPCUDP)
+        self.assertMalformed(start + b"\x91" * 128 + b"\xc0", "payload is nested deeper than 128 levels")
 
     def test_requestThatIsNotTextAndArray(self):
         for value in (

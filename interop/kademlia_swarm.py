@@ -1,0 +1,62 @@
+"""
+A swarm of a Twisted Kademlia: C{kademlia_swarm.py PACKAGE}.
+
+Sets and gets keys; prints as JSON how many were found, and the port of a node; waits for the key that
+L{asyncio_kademlia} stores, and prints that.
+"""
+
+from __future__ import print_function
+
+import importlib
+import json
+import random
+import sys
+
+from twisted.internet import defer, reactor, task
+
+network = importlib.import_module(sys.argv[1] + ".network")
+
+NODES = 40
+KEYS = 60
+
+# storjkademlia 0.7.4 fails where it has to evict a contact from a full bucket on Python 3, so there is room for all.
+OPTIONS = {"ksize": 2 * NODES} if sys.version_info >= (3,) else {}
+
+
+def listen(server):
+    """
+    @return: the port that C{server} has taken.
+    """
+    # These versions say neither which port they were given by the operating system nor on which interface they listen.
+    port = reactor.listenUDP(0, server.protocol, interface="127.0.0.1")
+    return port.getHost().port
+
+
+@defer.inlineCallbacks
+def main():
+    servers = [network.Server(**OPTIONS) for _ in range(NODES)]
+    ports = [listen(server) for server in servers]
+    for server in servers[1:]:
+        yield server.bootstrap([("127.0.0.1", ports[0])])
+
+    found = 0
+    for number in range(KEYS):
+        setter, getter = random.sample(servers, 2)
+        key, value = "key {}".format(number), "value {}".format(number)
+        yield setter.set(key, value)
+        found += (yield getter.get(key)) == value
+
+    yield servers[1].set("from Twisted", u"hello")
+    print(json.dumps({"found": found, "port": ports[0]}))
+    sys.stdout.flush()
+    answer = None
+    while answer is None:
+        yield task.deferLater(reactor, 0.1, lambda: None)
+        answer = yield servers[2].get("from asyncio")
+    print(answer)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main().addErrback(lambda failure: (failure.printTraceback(), reactor.stop()))
+    reactor.run()
