@@ -25,7 +25,7 @@ IN_FLIGHT = 25
 JUNK_PER_SECOND = 5000
 JUNK_AT_ONCE = 10
 # Growth of memory, once a tenth of the calls is through, that is no leak yet.
-SLACK_KIB = 1024
+SLACK_KIB = 2048
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors.json")
 
