@@ -11,8 +11,9 @@ How a call travels::
         wire.decode             <----response-----    _sendResponse
     _acceptResponse fires the Deferred                    wire.encode, SendQueue
 
-What each file owns: C{wire} the bytes, C{sending} what the operating system makes of them, C{handlers} the way from a
-request to its handler, and this one the table of the calls in flight and what becomes of a handler's result.
+What each file owns: C{wire} the bytes, and C{codec} the MessagePack in them; C{sending} what the operating system makes
+of them; C{deadlines} how long calls wait; C{handlers} the way from a request to its handler; and this one the table of
+the calls in flight and what becomes of a handler's result.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
@@ -25,7 +26,7 @@ import functools
 import types
 from builtins import int, str
 from numbers import Real
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SO_RCVBUF, SOL_SOCKET, error
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -34,17 +35,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rpcudp import wire
+from rpcudp.deadlines import Deadlines
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.handlers import Refused, carryOut
 from rpcudp.sending import SendQueue
 
 log = Logger()
 
-# Python 2 has no coroutines, and nothing is an instance of no class.
-_COROUTINE = getattr(types, "CoroutineType", ())
+# What a handler returns that becomes a result later.  Python 2 has no coroutines.
+_LATER = (Deferred, getattr(types, "CoroutineType", Deferred))
 
 # On Python 2 an IP address may be a native string as well.
 _TEXT = (str, type(""))
+
+# Bytes.
+_RECEIVE_BUFFER = 1 << 20
 
 # How a socket spells 255.255.255.255.
 _BROADCAST = "<broadcast>"
@@ -75,7 +80,7 @@ class RPCProtocol(DatagramProtocol, object):
 
     @ivar _waitTimeout: for how many seconds a call waits for its answer.
 
-    @ivar _outstanding: the calls in flight: by message id, the L{Deferred} and the timer of each.
+    @ivar _outstanding: the calls in flight: by message id, the L{Deferred} of each.
     @type _outstanding: L{dict}
     """
 
@@ -113,7 +118,8 @@ class RPCProtocol(DatagramProtocol, object):
         self.__reactor = reactor
         self.__maxConcurrent = maxConcurrent
         self.__beingAnswered = 0
-        self.__sendQueue = SendQueue(self.__clock, self.__note)
+        self.__deadlines = Deadlines(self.__clock, self._outstanding, self._timeout)
+        self.__sendQueue = SendQueue(self.__clock, self.__noteLoss)
 
     def __getattr__(self, name):
         """
@@ -127,11 +133,13 @@ class RPCProtocol(DatagramProtocol, object):
 
     def doStart(self):
         """
-        Twisted's, for when a port has taken this protocol.  Its receive buffer is 8192 bytes by default and would cut a
-        payload that has this length itself.
+        Twisted's, for when a port has taken this protocol.  It receives no more than 8192 bytes by default, and so would
+        cut a payload that has this length itself.
         """
         if getattr(self.transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
             self.transport.maxPacketSize = wire.MAX_DATAGRAM
+        if hasattr(self.transport, "socket"):
+            _enlargeReceiveBuffer(self.transport.socket)
         DatagramProtocol.doStart(self)
 
     def doStop(self):
@@ -161,31 +169,40 @@ class RPCProtocol(DatagramProtocol, object):
             method = method.decode("utf-8")
         address = _checkAddress(address, self.transport)
         msgID = wire.newMessageID()
-        datagram = wire.encode(self._kinds.request, msgID, [method, arguments])
-        deferred = Deferred(lambda _: self.__forget(msgID))
-        timer = self.__clock().callLater(self._waitTimeout, self._timeout, msgID)
-        self._outstanding[msgID] = (deferred, timer)
-        self.__note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
+        datagram = wire.encode(self._kinds.request, msgID, (method, arguments))
+        self.__deadlines.add(msgID, self._waitTimeout)
+        deferred = self._outstanding[msgID] = Deferred(functools.partial(self.__forget, msgID))
+        if self.noisy:
+            _note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
         try:
-            self.__sendQueue.send(self.transport, datagram, address, lambda waited: msgID in self._outstanding)
+            self.__sendQueue.send(self.transport, datagram, address, self.__isInFlight)
         except Exception:
             self.__forget(msgID)
             raise
         return deferred
+
+    def __isInFlight(self, datagram, waited):
+        return wire.messageID(datagram) in self._outstanding
 
     def _timeout(self, msgID):
         """
         Give up a call: it fires C{(False, None)}.  A message id that is not in flight is ignored.
         """
         if msgID in self._outstanding:
-            self.__note("no answer [{msgID}]", msgID)
-            self.__forget(msgID).callback((False, None))
+            if self.noisy:
+                _note("no answer [{msgID}]", msgID)
+            self.__fire(msgID, (False, None))
 
-    def __forget(self, msgID):
-        deferred, timer = self._outstanding.pop(msgID)
-        if timer.active():
-            timer.cancel()
-        return deferred
+    def __fire(self, msgID, outcome):
+        try:
+            self._outstanding.pop(msgID).callback(outcome)
+        finally:
+            # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
+            self.__deadlines.prune()
+
+    def __forget(self, msgID, deferred=None):
+        del self._outstanding[msgID]
+        self.__deadlines.prune()
 
     def datagramReceived(self, datagram, address):
         """
@@ -194,7 +211,8 @@ class RPCProtocol(DatagramProtocol, object):
         try:
             kind, msgID, data = wire.decode(datagram, self._kinds)
         except MalformedMessage as error:
-            self.__note("dropped a datagram of {peer}: {reason}", peer=address, reason=error)
+            if self.noisy:
+                _note("dropped a datagram of {peer}: {reason}", peer=address, reason=error)
             return
         if kind == self._kinds.request:
             self._acceptRequest(msgID, data, address)
@@ -208,11 +226,12 @@ class RPCProtocol(DatagramProtocol, object):
 
         @param data: the result.
         """
-        if msgID not in self._outstanding:
-            self.__note("dropped a response of {peer} that nobody waits for [{msgID}]", msgID, peer=address)
-            return
-        self.__note("answered by {peer} [{msgID}]", msgID, peer=address)
-        self.__forget(msgID).callback((True, data))
+        if msgID in self._outstanding:
+            if self.noisy:
+                _note("answered by {peer} [{msgID}]", msgID, peer=address)
+            self.__fire(msgID, (True, data))
+        elif self.noisy:
+            _note("dropped a response of {peer} that nobody waits for [{msgID}]", msgID, peer=address)
 
     def _acceptRequest(self, msgID, data, address):
         """
@@ -221,46 +240,34 @@ class RPCProtocol(DatagramProtocol, object):
         @param data: C{[method, arguments]}.
         """
         method, arguments = data
-        if self.__beingAnswered >= self.__maxConcurrent:
-            self.__refuse(msgID, method, address, "{} are being answered".format(self.__beingAnswered))
-            return
         transport = self.transport
+        try:
+            if self.__beingAnswered >= self.__maxConcurrent:
+                raise Refused("{} are being answered".format(self.__beingAnswered))
+            result = carryOut(self, method, address, arguments)
+            if isinstance(result, _LATER):
+                self.__answerLater(result, transport, method, msgID, address)
+            elif self.transport is transport:
+                self._sendResponse(result, msgID, address)
+        except Refused as reason:
+            if self.noisy:
+                text = "refused {method!r} to {peer}: {reason} [{msgID}]"
+                _note(text, msgID, method=method, peer=address, reason=reason)
+        except BaseException:
+            _logFailure(Failure(), method, address)
+
+    def __answerLater(self, result, transport, method, msgID, address):
+        def finish(result):
+            self.__beingAnswered -= 1
+            return result
 
         def answer(result):
             # Only through the port that took the request: it may be closed by now.
             if self.transport is transport:
                 self._sendResponse(result, msgID, address)
 
-        def fail(failure):
-            log.failure("rpc_{method}, called by {peer}, has no answer", failure, method=method, peer=address)
-
-        def finish(result):
-            self.__beingAnswered -= 1
-            return result
-
-        try:
-            result = carryOut(self, method, address, arguments)
-        except Refused as reason:
-            self.__refuse(msgID, method, address, reason)
-            return
-        except BaseException:
-            fail(Failure())
-            return
-        if isinstance(result, _COROUTINE):
-            result = ensureDeferred(result)
-        if isinstance(result, Deferred):
-            self.__beingAnswered += 1
-            result.addBoth(finish).addCallback(answer).addErrback(fail)
-            return
-        try:
-            answer(result)
-        except Exception:
-            fail(Failure())
-
-    def __refuse(self, msgID, method, address, reason):
-        self.__note(
-            "refused {method!r} to {peer}: {reason} [{msgID}]", msgID, method=method, peer=address, reason=reason
-        )
+        self.__beingAnswered += 1
+        ensureDeferred(result).addBoth(finish).addCallback(answer).addErrback(_logFailure, method, address)
 
     def _sendResponse(self, response, msgID, address):
         """
@@ -271,16 +278,39 @@ class RPCProtocol(DatagramProtocol, object):
         @raise MalformedMessage: if it cannot be serialised or is too long (see L{wire.encode}).
         """
         datagram = wire.encode(self._kinds.response, msgID, response)
-        self.__note("answering {peer} [{msgID}]", msgID, peer=address)
+        if self.noisy:
+            _note("answering {peer} [{msgID}]", msgID, peer=address)
         self.__sendQueue.send(self.transport, datagram, address, self.__isWorthAnswering)
 
-    def __isWorthAnswering(self, waited):
+    def __isWorthAnswering(self, datagram, waited):
         # How long the caller waits is not ours to know; peers of one network are likely to agree.
         return waited < self._waitTimeout
 
-    def __note(self, text, msgID=b"", **fields):
+    def __noteLoss(self, datagram, address, reason):
         if self.noisy:
-            log.info(text, msgID=binascii.hexlify(msgID).decode("ascii"), **fields)
+            msgID = wire.messageID(datagram)
+            _note("lost a datagram to {peer}: {reason} [{msgID}]", msgID, peer=address, reason=reason)
+
+
+def _note(text, msgID=b"", **fields):
+    log.info(text, msgID=binascii.hexlify(msgID).decode("ascii"), **fields)
+
+
+def _logFailure(failure, method, peer):
+    log.failure("rpc_{method}, called by {peer}, has no answer", failure, method=method, peer=peer)
+
+
+def _enlargeReceiveBuffer(socket):
+    """
+    Have the operating system keep more of what arrives faster than it is read.  By default, a hundred answers at once
+    are too many for Linux.
+    """
+    try:
+        if socket.getsockopt(SOL_SOCKET, SO_RCVBUF) < _RECEIVE_BUFFER:
+            socket.setsockopt(SOL_SOCKET, SO_RCVBUF, _RECEIVE_BUFFER)
+    except error:
+        # Then it has to do as it is.
+        pass
 
 
 def _checkAddress(address, transport):
@@ -293,11 +323,14 @@ def _checkAddress(address, transport):
     if not isinstance(address, (tuple, list)) or len(address) != 2:
         raise ValueError("address is {!r}, and not an (ip, port) pair".format(address))
     host, port = address
-    if not isinstance(host, _TEXT) or not (isIPAddress(host) or isIPv6Address(host) or host == _BROADCAST):
+    if isinstance(host, _TEXT) and (isIPAddress(host) or host == _BROADCAST):
+        version, other = 4, AF_INET6
+    elif isinstance(host, _TEXT) and isIPv6Address(host):
+        version, other = 6, AF_INET
+    else:
         raise ValueError("address is {!r}, and its first part not an IP address".format(address))
     if not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError("address is {!r}, and its second part not a port from 1 to 65535".format(address))
-    version, other = (6, AF_INET) if isIPv6Address(host) else (4, AF_INET6)
     if getattr(transport, "addressFamily", None) == other:
         raise ValueError("address is {!r}, and the port does not speak IPv{}".format(address, version))
     return host, port

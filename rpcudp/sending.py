@@ -13,8 +13,6 @@ from collections import deque
 
 from twisted.internet.error import MessageLengthError
 
-from rpcudp.wire import messageID
-
 # 10055 is Windows' WSAENOBUFS, for which not every Python has a name.
 BUFFER_FULL = frozenset([errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055])
 
@@ -32,16 +30,16 @@ class SendQueue(object):
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time between two
         attempts.
 
-    @ivar _note: takes a format, a message id and the other fields, for what becomes of a datagram.
+    @ivar _noteLoss: told of each datagram that is lost, where to, and why.
 
     @ivar _waiting: what the operating system has yet to take: the arguments of L{send}, and the time of each.
 
     @ivar _retrying: the timer of the next attempt, or C{None}.
     """
 
-    def __init__(self, clock, note):
+    def __init__(self, clock, noteLoss):
         self._clock = clock
-        self._note = note
+        self._noteLoss = noteLoss
         self._waiting = deque()
         self._retrying = None
 
@@ -55,8 +53,8 @@ class SendQueue(object):
 
         @type address: L{tuple} of an IP and a port
 
-        @param isWanted: called before every later attempt with the seconds since the first; once it returns C{False},
-            the datagram is forgotten.
+        @param isWanted: called before every later attempt with the datagram and the seconds since the first; once it
+            returns C{False}, the datagram is forgotten.
 
         @raise Exception: what the transport raises that is not the operating system's.
         """
@@ -88,7 +86,7 @@ class SendQueue(object):
             while self._waiting:
                 first = self._waiting.popleft()
                 transport, datagram, address, isWanted, since = first
-                if isWanted(now - since) and not self._offer(transport, datagram, address):
+                if isWanted(datagram, now - since) and not self._offer(transport, datagram, address):
                     self._waiting.appendleft(first)
                     return
         finally:
@@ -107,6 +105,3 @@ class SendQueue(object):
                 return False
             self._noteLoss(datagram, address, error)
         return True
-
-    def _noteLoss(self, datagram, address, reason):
-        self._note("lost a datagram to {peer}: {reason} [{msgID}]", messageID(datagram), peer=address, reason=reason)

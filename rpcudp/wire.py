@@ -27,8 +27,7 @@ from builtins import str
 from collections import namedtuple
 from itertools import chain
 
-import umsgpack
-
+from rpcudp.codec import pack, unpack
 from rpcudp.exceptions import MalformedMessage
 
 
@@ -90,7 +89,7 @@ def encode(kind, msgID, value):
     @raise MalformedMessage: if C{value} has no MessagePack form, or one longer than L{MAX_PAYLOAD} bytes.
     """
     try:
-        payload = umsgpack.packb(value)
+        payload = pack(value)
     except Exception as error:
         # Besides u-msgpack's own refusals: recursion too deep, text that is not Unicode, and whatever is raised by the
         # code of the application's own types.
@@ -119,20 +118,26 @@ def decode(datagram, kinds):
     kind = datagram[:1]
     if kind not in kinds:
         raise MalformedMessage("kind is {!r}, neither {!r} nor {!r}".format(kind, kinds.request, kinds.response))
-    if len(datagram) <= HEADER_LENGTH:
-        raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
     payload = datagram[HEADER_LENGTH:MAX_DATAGRAM]
+    if not payload:
+        raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
     try:
-        value = umsgpack.unpackb(payload)
+        value = unpack(payload)
     except Exception as error:
         # Besides u-msgpack's own refusals: recursion too deep, dates that Python has not, and what else there may be.
         raise MalformedMessage("payload does not begin with a MessagePack value: {!r}".format(error))
     # Every level begins with a byte of its own, so that most payloads need no closer look.
-    if len(payload.translate(None, _NO_CONTAINER)) > MAX_DEPTH and _isDeeper(value, MAX_DEPTH):
+    if (
+        len(payload) > MAX_DEPTH
+        and len(payload.translate(None, _NO_CONTAINER)) > MAX_DEPTH
+        and _isDeeper(value, MAX_DEPTH)
+    ):
         raise MalformedMessage("payload is nested deeper than {} levels".format(MAX_DEPTH))
-    if kind == kinds.request and not _isRequest(value):
+    if kind == kinds.request and not (
+        isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], list)
+    ):
         raise MalformedMessage("request is not [method, [argument, ...]]")
-    return kind, messageID(datagram), value
+    return kind, datagram[1:HEADER_LENGTH], value
 
 
 def _isDeeper(value, limit):
@@ -144,12 +149,3 @@ def _isDeeper(value, limit):
     else:
         return False
     return limit == 0 or any(_isDeeper(part, limit - 1) for part in parts)
-
-
-def _isRequest(value):
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and isinstance(value[1], list)
-    )

@@ -2,13 +2,19 @@
 Datagrams as Hypothesis makes them: arbitrary bytes, real ones mutated, and MessagePack of any shape.  Python 3 only.
 """
 
+import datetime
+import enum
 import struct
+from collections import OrderedDict
 
+import umsgpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from rpcudp import codec, wire
 from tests.hostile import Handlers, Judge, RPCUDPNode, StorjNode
+from tests.support import outcome
 from tests.test_wire import VECTORS
 
 REAL = [bytes.fromhex(vector["datagram"]) for vector in VECTORS]
@@ -144,6 +150,37 @@ datagrams = st.one_of(
     st.tuples(heads, payloads, st.binary(max_size=9)).map(b"".join),
 )
 
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2 ** 65), 2 ** 65),
+    st.floats(),
+    st.text(st.characters(exclude_categories=[]), max_size=20),
+    st.binary(max_size=20),
+)
+odd = st.one_of(
+    st.binary(max_size=20).map(bytearray),
+    st.binary(max_size=20).map(memoryview),
+    st.builds(umsgpack.Ext, st.integers(-128, 127), st.binary(max_size=20)),
+    st.datetimes(timezones=st.sampled_from([None, datetime.timezone.utc])),
+    st.dates(),
+    st.sets(st.integers(), max_size=2),
+    st.text(max_size=9).map(type("Text", (str,), {})),
+    st.integers(-9, 9).map(type("Integer", (int,), {})),
+    st.sampled_from(enum.IntEnum("Number", ["ONE", "TWO"])),
+)
+objects = st.recursive(
+    st.one_of(plain, plain, plain, odd),
+    lambda parts: st.one_of(
+        st.lists(parts, max_size=5),
+        st.lists(parts, max_size=5).map(tuple),
+        st.dictionaries(st.one_of(plain, st.tuples(plain)), parts, max_size=4),
+        st.dictionaries(plain, parts, max_size=2).map(OrderedDict),
+        st.lists(parts, max_size=2).map(type("List", (list,), {})),
+    ),
+    max_leaves=12,
+)
+
 batches = given(st.lists(datagrams, min_size=1, max_size=20))
 
 
@@ -151,6 +188,48 @@ def judgeAll(judges, batch):
     for datagram in batch:
         for judge in judges:
             judge.judge(datagram)
+
+
+class CodecPropertyTests(SynchronousTestCase):
+    """
+    The codec does as u-msgpack-python does, whether or not it has that do the work.
+    """
+
+    settings = settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+    def test_packsAlike(self):
+        @self.settings
+        @given(objects)
+        def check(value):
+            self.assertEqual(outcome(codec.pack, value), outcome(umsgpack.packb, value))
+
+        check()
+
+    def test_unpacksAlike(self):
+        @self.settings
+        @given(st.one_of(values(), requests(), wrongRequests(), st.binary(max_size=100)), st.binary(max_size=9))
+        def check(payload, trailing):
+            for whole in (payload, payload + trailing):
+                self.assertEqual(outcome(codec.unpack, whole), outcome(umsgpack.unpackb, whole))
+
+        check()
+
+    def test_hostilePayloadsAreRefusedAlike(self):
+        # How deep is too deep depends on the stack, of which the C extension has one of its own.  So wire has a limit.
+        @self.settings
+        @given(repeated())
+        def check(payload):
+            # The type of a refusal, and the whole of a value.
+            self.assertEqual(self.decode(payload, codec.unpack)[:2], self.decode(payload, umsgpack.unpackb)[:2])
+
+        check()
+
+    def decode(self, payload, unpack):
+        original, wire.unpack = wire.unpack, unpack
+        try:
+            return outcome(lambda datagram: wire.decode(datagram, wire.RPCUDP)[2], b"\x01" * 21 + payload)
+        finally:
+            wire.unpack = original
 
 
 class HostileDatagramTests(SynchronousTestCase):

@@ -3,6 +3,7 @@ What more than one test needs: a transport without a network, and what came of i
 """
 
 import os
+import re
 
 import umsgpack
 from twisted.internet import defer, reactor
@@ -50,6 +51,30 @@ def response(msgID, result):
     @return: the datagram with which a peer answers.
     """
     return b"\x01" + msgID + umsgpack.packb(result)
+
+
+def spell(value):
+    """
+    @return: C{value} so that two of them are equal only where their types are as well.
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value), [spell(part) for part in value]
+    if isinstance(value, dict):
+        return type(value), [(spell(key), spell(part)) for key, part in value.items()]
+    if isinstance(value, umsgpack.Ext):
+        return umsgpack.Ext, value.type, value.data
+    return type(value), repr(value)
+
+
+def outcome(function, argument):
+    """
+    @return: what C{function} makes of C{argument}, or how it refuses it, spelt so that it can be compared.
+    """
+    try:
+        return spell(function(argument))
+    except Exception as error:
+        # But for the addresses of objects, which some refusals name.
+        return "refused", type(error), re.sub("0x[0-9a-f]+", "", str(error))
 
 
 class BackgroundProcess(ProcessProtocol):

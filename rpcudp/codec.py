@@ -1,0 +1,106 @@
+"""
+MessagePack: u-msgpack-python says what it is, and the C extension C{msgpack}, where there is one, says it faster.
+
+The two agree on most values and most bytes, and this module lets the faster one near nothing else.  It packs what is
+made of exactly the types that both know, and it unpacks what has no extension types in it and no key twice.  All that
+it refuses, for these reasons or its own, is done again by u-msgpack-python, which decides: the bytes, the values and
+the refusals are the same with it and without.
+
+Where C{msgpack} is written in Python (on Python 2, or PyPy), it would not be faster, and is not used.
+"""
+
+import umsgpack
+
+try:
+    from msgpack import _cmsgpack
+except ImportError:
+    _cmsgpack = None
+
+# What both pack alike, besides lists, tuples and dictionaries of it.
+_SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
+
+# Levels of these within each other; either packer goes deeper, but not equally deep.
+_MAX_DEPTH = 128
+
+# The C extension takes memory for as many items as are announced, for each of a thousand arrays within each other.
+_MAX_ITEMS = 1024
+
+
+def _packFast(value):
+    """
+    @return: C{value} as MessagePack.
+    @rtype: L{bytes}
+
+    @raise Exception: what u-msgpack-python raises, where C{value} has no such form.
+    """
+    if not umsgpack.compatibility:
+        try:
+            if _arePlain((value,), _MAX_DEPTH):
+                return _packer.pack(value)
+        except (OverflowError, UnicodeEncodeError):
+            # An integer of more than 64 bits, or a surrogate.
+            pass
+    return umsgpack.packb(value)
+
+
+def _unpackFast(payload):
+    """
+    @return: the value with which C{payload} begins.
+
+    @raise Exception: what u-msgpack-python raises, where it begins with none.
+    """
+    if not umsgpack.compatibility:
+        try:
+            return _cmsgpack.unpackb(
+                payload,
+                strict_map_key=False,
+                object_pairs_hook=_makeMap,
+                max_ext_len=0,
+                ext_hook=_refuse,
+                max_array_len=_MAX_ITEMS,
+                max_map_len=_MAX_ITEMS,
+            )
+        except Exception:
+            # Of many types, and all of them mean that u-msgpack-python decides.
+            pass
+    return umsgpack.unpackb(payload)
+
+
+def _arePlain(parts, depth):
+    """
+    @return: whether C{parts} are of the types that both packers know, all through, and at most C{depth} levels deep.
+    @rtype: L{bool}
+    """
+    for part in parts:
+        kind = type(part)
+        if kind in _SCALARS:
+            continue
+        if not depth:
+            return False
+        if kind is list or kind is tuple:
+            if not _arePlain(part, depth - 1):
+                return False
+        elif kind is dict:
+            if not (_arePlain(part, depth - 1) and _arePlain(part.values(), depth - 1)):
+                return False
+        else:
+            return False
+    return True
+
+
+def _refuse(code, data):
+    raise ValueError("an extension type")
+
+
+def _makeMap(pairs):
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return made
+
+
+if _cmsgpack is None:
+    pack, unpack = umsgpack.packb, umsgpack.unpackb
+else:
+    _packer = _cmsgpack.Packer(use_bin_type=True)
+    pack, unpack = _packFast, _unpackFast

@@ -1,0 +1,88 @@
+"""
+When the calls in flight are given up: by one timer of the reactor, however many they are.
+
+A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.
+"""
+
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+# Deadlines of calls that have ended, as many as are not worth clearing away.
+_SLACK = 100
+
+
+class Deadlines(object):
+    """
+    The times at which calls are given up, the next first.
+
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+
+    @ivar _calls: the calls in flight, by message id.  It belongs to the protocol, and is only looked at.
+
+    @ivar _giveUp: called with the message id of each call in flight whose time has come.
+
+    @ivar _heap: of each call the time, its number, for those that end at one time, and the message id.  What is of a
+        call that has ended stays until it comes to the top, or until there is more such than other.
+
+    @ivar _numbers: of the calls, as they began.
+
+    @ivar _timer: the timer of the next deadline, or of one before it, or C{None} where no call is in flight.
+
+    @ivar _next: the time of that timer.
+    """
+
+    def __init__(self, clock, calls, giveUp):
+        self._clock = clock
+        self._calls = calls
+        self._giveUp = giveUp
+        self._heap = []
+        self._numbers = count()
+        self._timer = None
+        self._next = None
+
+    def add(self, msgID, wait):
+        """
+        A call begins.
+
+        @param wait: after how many seconds it is given up.
+        """
+        clock = self._clock()
+        time = clock.seconds() + wait
+        if self._timer is None or time < self._next:
+            self._schedule(clock, wait, time)
+        heappush(self._heap, (time, next(self._numbers), msgID))
+
+    def prune(self):
+        """
+        Some call has ended: forget the deadlines that nobody needs, and the timer with the last of them.
+        """
+        if not self._calls:
+            del self._heap[:]
+            self._unschedule()
+        elif len(self._heap) > 2 * len(self._calls) + _SLACK:
+            self._heap = [entry for entry in self._heap if entry[2] in self._calls]
+            heapify(self._heap)
+
+    def _schedule(self, clock, wait, time):
+        self._unschedule()
+        self._timer = clock.callLater(wait, self._sweep)
+        self._next = time
+
+    def _unschedule(self):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self):
+        self._timer = None
+        clock = self._clock()
+        now = clock.seconds()
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                _, _, msgID = heappop(self._heap)
+                if msgID in self._calls:
+                    self._giveUp(msgID)
+        finally:
+            if self._heap:
+                time = self._heap[0][0]
+                self._schedule(clock, max(0, time - now), time)

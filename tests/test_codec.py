@@ -1,0 +1,183 @@
+# -*- coding: utf-8 -*-
+"""
+MessagePack is what u-msgpack-python says, with the C extension and without.
+"""
+
+import datetime
+import sys
+from collections import OrderedDict, namedtuple
+
+import umsgpack
+from twisted.trial.unittest import SynchronousTestCase
+
+from rpcudp import codec
+from tests.support import outcome
+
+try:
+    import msgpack
+    from msgpack import _cmsgpack
+except ImportError:
+    msgpack = _cmsgpack = None
+
+if sys.version_info >= (3,):
+    from tests.properties import CodecPropertyTests  # noqa: F401, trial finds it here
+
+
+class Text(type(u"")):
+    pass
+
+
+class Integer(int):
+    pass
+
+
+class List(list):
+    pass
+
+
+class Map(dict):
+    pass
+
+
+Pair = namedtuple("Pair", ["first", "second"])
+
+
+def nested(levels):
+    value = None
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+class ChoiceTests(SynchronousTestCase):
+    def test_theExtensionIsUsedWhereThereIsOne(self):
+        self.assertEqual(codec.pack is not umsgpack.packb, _cmsgpack is not None)
+        self.assertEqual(codec.unpack is not umsgpack.unpackb, _cmsgpack is not None)
+
+    def test_theExtensionDoesTheWork(self):
+        if _cmsgpack is None:
+            # Then u-msgpack-python does, as the test above has it.
+            return
+        self.patch(umsgpack, "packb", None)
+        self.patch(umsgpack, "unpackb", None)
+        value = [u"find_node", [b"\x00" * 20, {u"key": (1, 2.5, None, True)}, 2 ** 64 - 1, -2 ** 63]]
+        payload = codec.pack(value)
+        value[1][1][u"key"] = [1, 2.5, None, True]
+        self.assertEqual(codec.unpack(payload), value)
+
+    def test_compatibilityModeOfUMsgpackHolds(self):
+        self.patch(umsgpack, "compatibility", True)
+        self.assertEqual(codec.pack(u"text" * 10), umsgpack.packb(u"text" * 10))
+        self.assertEqual(codec.unpack(b"\xa4text"), b"text")
+
+
+class AgreementTests(SynchronousTestCase):
+    """
+    What the two packers would not do alike is done as by u-msgpack-python.
+    """
+
+    def assertPacksAlike(self, value):
+        for wrapped in (value, [value], (value,), {u"key": value}, [1, {u"key": [value]}]):
+            self.assertEqual(outcome(codec.pack, wrapped), outcome(umsgpack.packb, wrapped))
+
+    def assertUnpacksAlike(self, payload):
+        for wrapped in (payload, b"\x91" + payload, b"\x81\xa1k" + payload, b"\x92\x01" + payload, payload + b"\x01"):
+            self.assertEqual(outcome(codec.unpack, wrapped), outcome(umsgpack.unpackb, wrapped))
+
+    def test_scalars(self):
+        for value in (None, True, 0, -1, 2 ** 63, -2 ** 63, 2 ** 64 - 1, 0.0, -0.0, 1e300, float("inf"), u"", b""):
+            self.assertPacksAlike(value)
+            self.assertUnpacksAlike(umsgpack.packb(value))
+
+    def test_integersOverSixtyFourBits(self):
+        for value in (2 ** 64, -2 ** 63 - 1, 10 ** 100):
+            self.assertPacksAlike(value)
+
+    def test_surrogates(self):
+        for value in (u"\ud800", u"a\udcffb"):
+            self.assertPacksAlike(value)
+
+    def test_subclasses(self):
+        for value in (Text(u"text"), Integer(7), List([1]), Map(key=1), OrderedDict([(2, 1), (1, 2)]), Pair(1, 2)):
+            self.assertPacksAlike(value)
+
+    def test_whatOnlyTheExtensionKnows(self):
+        values = [bytearray(b"bytes"), memoryview(b"bytes")]
+        if msgpack is not None:
+            values += [msgpack.ExtType(5, b"data"), msgpack.Timestamp(5, 0)]
+        for value in values:
+            self.assertPacksAlike(value)
+
+    def test_whatOnlyUMsgpackKnows(self):
+        now = datetime.datetime(2026, 11, 22)
+        values = [umsgpack.Ext(5, b"data"), now]
+        if sys.version_info >= (3,):
+            values.append(now.replace(tzinfo=datetime.timezone.utc))
+        for value in values:
+            self.assertPacksAlike(value)
+
+    def test_whatNeitherKnows(self):
+        for value in ({1}, 1j, object, range(3).__iter__, datetime.date(2026, 11, 22)):
+            self.assertPacksAlike(value)
+
+    def test_depth(self):
+        for levels in (1, 120, 127, 128, 129, 200):
+            self.assertPacksAlike(nested(levels))
+            self.assertUnpacksAlike(b"\x91" * levels + b"\xc0")
+
+    def test_endlessNesting(self):
+        value = []
+        value.append(value)
+        self.assertEqual(outcome(codec.pack, value)[0], "refused")
+
+    def test_keys(self):
+        for value in ({(1, 2): 3}, {((1,), 2): 3}, {1: 2, u"1": 3, b"1": 4}, {None: 1, 1.5: 2}):
+            self.assertPacksAlike(value)
+            self.assertUnpacksAlike(umsgpack.packb(value))
+
+    def test_keysTwice(self):
+        for payload in (b"\x82\xa1k\x01\xa1k\x02", b"\x82\x01\xc0\xc3\xc0", b"\x82\x91\x01\xc0\x91\x01\xc0"):
+            self.assertUnpacksAlike(payload)
+
+    def test_keysThatCannotBe(self):
+        for payload in (b"\x81\x80\x01", b"\x81\x91\x80\x01"):
+            self.assertUnpacksAlike(payload)
+
+    def test_extensionTypesAndTimestamps(self):
+        for payload in (
+            b"\xc7\x00\x05",
+            b"\xd4\x05x",
+            b"\xd8\x80" + b"x" * 16,
+            b"\xd6\xff\x00\x00\x00\x01",
+            b"\xd7\xff" + b"\x00" * 7 + b"\x01",
+            b"\xd7\xff" + b"\xff" * 8,
+            b"\xc7\x0c\xff" + b"\xff" * 12,
+            b"\xc7\x04\xff\x00\x00\x00\x01",
+            b"\xc8\x00\x08\xff" + b"\x00" * 8,
+            b"\xd4\xff\x00",
+            b"\xc7\x00\xff",
+        ):
+            self.assertUnpacksAlike(payload)
+
+    def test_invalidText(self):
+        for payload in (b"\xa1\xff", b"\xa3\xed\xa0\x80", b"\xd9\x02\xc0\x80", b"\xa1"):
+            self.assertUnpacksAlike(payload)
+
+    def test_trailingBytes(self):
+        for payload in (b"\xc0\xc1", b"\x01" * 10, b"\xa1kx", b"\xc0" * 8192):
+            self.assertUnpacksAlike(payload)
+
+    def test_wideArraysAndMaps(self):
+        for length in (1023, 1024, 1025, 4000):
+            self.assertPacksAlike(list(range(length)))
+            self.assertUnpacksAlike(umsgpack.packb(list(range(length))))
+            self.assertUnpacksAlike(umsgpack.packb(dict.fromkeys(range(length))))
+
+    def test_announcedLengths(self):
+        for code in (b"\xc6", b"\xc9", b"\xdb", b"\xdd", b"\xdf"):
+            for length in (b"\xff" * 4, b"\x00\x00\x1f\xff"):
+                self.assertUnpacksAlike((code + length) * 3)
+                self.assertUnpacksAlike((code + length) * 100)
+
+    def test_emptyPayload(self):
+        self.assertUnpacksAlike(b"")

@@ -1,0 +1,137 @@
+"""
+How long calls wait.
+"""
+
+from rpcudp.protocol import RPCProtocol
+from tests.support import THERE, ProtocolTestCase, response
+
+
+class DeadlineTests(ProtocolTestCase):
+    def call(self, waitTimeout):
+        self.protocol._waitTimeout = waitTimeout
+        return self.protocol.ping(THERE)
+
+    def answer(self, index):
+        """
+        Answer the call that was placed as the one with C{index} since the test began.
+        """
+        self.protocol.datagramReceived(response(self.transport.written[index][0][1:21], None), THERE)
+
+    def assertTimers(self, *times):
+        self.assertEqual([timer.getTime() for timer in self.clock.getDelayedCalls()], list(times))
+
+    def test_oneTimerForAnyNumberOfCalls(self):
+        for _ in range(100):
+            self.call(5)
+            self.clock.advance(0.01)
+        self.assertTimers(5)
+
+    def test_eachCallEndsInItsOwnTime(self):
+        calls = []
+        for _ in range(10):
+            calls.append(self.call(5))
+            self.clock.advance(0.25)
+        for number in range(10):
+            self.clock.advance(5 + 0.25 * number - self.clock.seconds() - 0.125)
+            self.assertNoResult(calls[number])
+            self.clock.advance(0.125)
+            self.assertEqual(self.successResultOf(calls[number]), (False, None))
+        self.assertTimers()
+
+    def test_shorterWaitEndsFirst(self):
+        long, short, middle = self.call(10), self.call(1), self.call(5)
+        self.assertTimers(1)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(short), (False, None))
+        self.assertTimers(5)
+        self.clock.advance(4)
+        self.assertEqual(self.successResultOf(middle), (False, None))
+        self.assertTimers(10)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(long), (False, None))
+        self.assertTimers()
+
+    def test_callsThatEndAtOnceEndInTheirOrder(self):
+        order = []
+        for number in range(50):
+            self.call(5).addCallback(lambda _, number=number: order.append(number))
+        self.clock.advance(5)
+        self.assertEqual(order, list(range(50)))
+
+    def test_timerOfAnAnsweredCallFindsTheNext(self):
+        self.call(5)
+        self.clock.advance(3)
+        other = self.call(5)
+        self.answer(0)
+        self.clock.advance(2)
+        self.assertNoResult(other)
+        self.assertTimers(8)
+        self.clock.advance(3)
+        self.assertEqual(self.successResultOf(other), (False, None))
+
+    def test_lastAnswerEndsTheTimer(self):
+        for _ in range(10):
+            self.call(5)
+        for index in range(10):
+            self.assertTimers(5)
+            self.answer(index)
+        self.assertTimers()
+
+    def test_callMadeByACallbackKeepsTheTimer(self):
+        self.call(5).addCallback(lambda _: self.call(5))
+        [timer] = self.clock.getDelayedCalls()
+        self.clock.advance(1)
+        self.answer(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [timer])
+        self.clock.advance(4)
+        self.assertTimers(6)
+        self.answer(1)
+        self.assertTimers()
+
+    def test_callMadeAtATimeoutWaitsInFull(self):
+        again = []
+        self.call(5).addCallback(lambda _: again.append(self.call(1)))
+        self.clock.advance(5)
+        self.assertTimers(6)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(again[0]), (False, None))
+        self.assertTimers()
+
+    def test_answeredCallsAreForgotten(self):
+        self.call(5)
+        for index in range(1, 5000):
+            self.call(5)
+            self.answer(index)
+        deadlines = self.protocol._RPCProtocol__deadlines
+        self.assertLess(len(deadlines._heap), 200)
+
+    def test_stoppingInACallback(self):
+        self.call(5)
+        self.call(5).addCallback(lambda _: self.protocol.doStop())
+        self.answer(1)
+        self.assertTimers()
+
+
+class RaisingNode(RPCProtocol):
+    """
+    A subclass that gets it wrong, once.
+    """
+
+    raised = False
+
+    def _timeout(self, msgID):
+        if not self.raised:
+            self.raised = True
+            raise ValueError("on purpose")
+        RPCProtocol._timeout(self, msgID)
+
+
+class RaisingNodeTests(ProtocolTestCase):
+    protocolClass = RaisingNode
+
+    def test_errorOfASubclassHoldsNothingUp(self):
+        self.protocol.ping(THERE)
+        others = [self.protocol.ping(THERE) for _ in range(2)]
+        self.assertRaises(ValueError, self.clock.advance, 5)
+        self.clock.advance(0)
+        self.assertEqual([self.successResultOf(other) for other in others], [(False, None)] * 2)
