@@ -28,6 +28,10 @@ setup(
         # happens to run meanwhile.
         "zope.interface <7; python_version == '3.8'",
     ],
+    extras_require={
+        # Without its C extension, which it lacks on Python 2, it would not be used.
+        "fast": ["msgpack >=1.0; python_version >= '3'"],
+    },
     # One wheel for Python 2 and 3.
     options={"bdist_wheel": {"python_tag": "py2.py3"}},
     classifiers=[

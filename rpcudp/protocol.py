@@ -133,8 +133,8 @@ class RPCProtocol(DatagramProtocol, object):
 
     def doStart(self):
         """
-        Twisted's, for when a port has taken this protocol.  It receives no more than 8192 bytes by default, and so would
-        cut a payload that has this length itself.
+        Twisted's, for when a port has taken this protocol.  It receives no more than 8192 bytes by default, and so
+        would cut a payload that has this length itself.
         """
         if getattr(self.transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
             self.transport.maxPacketSize = wire.MAX_DATAGRAM

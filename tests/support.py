@@ -10,7 +10,6 @@ from twisted.internet import defer, reactor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
-from twisted.test.proto_helpers import FakeDatagramTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 import rpcudp
@@ -24,19 +23,19 @@ THERE = ("192.0.2.7", 5678)
 MESSAGE_ID = bytes(bytearray(range(20)))
 
 
-class FakeTransport(FakeDatagramTransport):
+class FakeTransport(object):
     """
     Keeps what is written to it in C{written}, and raises instead as long as there is something in C{refusals}.
     """
 
     def __init__(self):
-        FakeDatagramTransport.__init__(self)
+        self.written = []
         self.refusals = []
 
     def write(self, datagram, address):
         if self.refusals:
             raise self.refusals.pop(0)
-        FakeDatagramTransport.write(self, datagram, address)
+        self.written.append((datagram, address))
 
 
 def request(method, *arguments):

@@ -1,0 +1,3 @@
+"""
+How fast it is, and how it lasts.
+"""

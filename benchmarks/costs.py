@@ -1,0 +1,124 @@
+"""
+What does not show in calls a second, in a process of its own: C{costs.py [COUNT]} prints it as JSON.
+
+The calls go to a peer that never answers, on a transport that takes everything.
+"""
+
+import gc
+import json
+import os
+import random
+import sys
+import time
+import tracemalloc
+
+from twisted.internet import reactor
+
+from rpcudp.protocol import RPCProtocol
+
+PEER = ("192.0.2.1", 1234)
+VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors.json")
+
+
+class Silence(object):
+    """
+    A transport that takes everything, and keeps the last of it.
+    """
+
+    def write(self, datagram, address):
+        self.last = datagram
+
+
+def listen():
+    protocol = RPCProtocol(reactor=reactor)
+    protocol.makeConnection(Silence())
+    return protocol
+
+
+def microsecondsPerCall(inFlight, count):
+    """
+    @return: what it takes to place one call and to let another expire, with so many in flight.
+    """
+    protocol = listen()
+    ids = []
+
+    def place():
+        protocol.ping(PEER)
+        ids.append(protocol.transport.last[1:21])
+
+    for _ in range(inFlight):
+        place()
+    # Or what is measured would be the garbage collector, which looks at them all every now and then.
+    gc.collect()
+    gc.freeze()
+    began = time.perf_counter()
+    for number in range(count):
+        place()
+        protocol._timeout(ids[number])
+    taken = time.perf_counter() - began
+    protocol.doStop()
+    gc.unfreeze()
+    return 1e6 * taken / count
+
+
+def bytesPerCall(count):
+    """
+    @return: the memory of one call in flight, its Deferred included.
+    """
+    protocol = listen()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(count):
+        protocol.ping(PEER)
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    protocol.doStop()
+    return taken / float(count)
+
+
+def junkDatagrams(count):
+    """
+    @return: by kind, datagrams without sense.
+    """
+    with open(VECTORS) as vectors:
+        real = [bytes.fromhex(vector["datagram"]) for vector in json.load(vectors)]
+
+    def mutant():
+        datagram = bytearray(random.choice(real))
+        for _ in range(random.randrange(1, 4)):
+            datagram[random.randrange(len(datagram))] = random.randrange(256)
+        return bytes(datagram)
+
+    return {
+        "random bytes": [os.urandom(random.randrange(1, 200)) for _ in range(count)],
+        "random payloads": [b"\x00" + os.urandom(random.randrange(21, 200)) for _ in range(count)],
+        "mutants of real datagrams": [mutant() for _ in range(count)],
+    }
+
+
+def microsecondsPerDatagram(datagrams):
+    protocol = listen()
+    began = time.perf_counter()
+    for datagram in datagrams:
+        protocol.datagramReceived(datagram, PEER)
+    return 1e6 * (time.perf_counter() - began) / len(datagrams)
+
+
+def main(count):
+    print(
+        json.dumps(
+            {
+                "microseconds to place a call and expire one": {
+                    inFlight: microsecondsPerCall(inFlight, count) for inFlight in (10, 1000, 100000)
+                },
+                "bytes of a call in flight": {"its Deferred included": bytesPerCall(count)},
+                "microseconds per junk datagram": {
+                    kind: microsecondsPerDatagram(datagrams) for kind, datagrams in junkDatagrams(count).items()
+                },
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20000)
