@@ -1,8 +1,9 @@
 """
-One contender in a process of its own: C{contenders.py NAME METHOD IN_FLIGHT SECONDS}.
+One contender in a process of its own: C{contenders.py NAME METHOD IN_FLIGHT SECONDS CALLS}.
 
-Server and client are on one event loop and talk over loopback.  The client keeps IN_FLIGHT calls in flight for SECONDS,
-and what is printed is, as JSON, how many were answered a second and how many were lost.
+Server and client are on one event loop and talk over loopback.  The client keeps IN_FLIGHT calls in flight, until
+SECONDS have passed and CALLS were answered.  What is printed is, as JSON, how many were answered a second, and how many
+were lost.
 """
 
 import json
@@ -14,6 +15,8 @@ NAME = u"Snake Plissken"
 NODE_ID = os.urandom(20)
 NODES = [[os.urandom(20), u"127.0.0.1", 8468 + number] for number in range(20)]
 
+ARGUMENTS = {"sayhi": (NAME,), "find_node": (NODE_ID, NODE_ID)}
+
 HOST = "127.0.0.1"
 
 
@@ -23,23 +26,30 @@ def sayhi(name):
 
 class Load(object):
     """
-    Calls, one for each that ends.
+    Calls, a new one for each that ends.
 
     @ivar call: called for each call; has to lead to L{ended}.
-    @ivar stop: called with the result when it is time.
+    @ivar callLater: of the event loop.
+    @ivar stop: called when it is over, what was lost included.
     """
 
-    def __init__(self, inFlight, seconds, call, stop):
-        self.inFlight = inFlight
-        self.seconds = seconds
-        self.call = call
-        self.stop = stop
-        self.answered = self.lost = 0
+    # Seconds, and longer than any of the contenders waits for an answer.
+    PATIENCE = 6
 
-    def start(self):
+    def __init__(self, inFlight, seconds, calls):
+        self.free = self.inFlight = inFlight
+        self.seconds = seconds
+        self.calls = calls
+        self.answered = self.lost = 0
+        self.rate = None
+
+    def start(self, call, callLater, stop):
+        self.call = call
+        self.callLater = callLater
+        self.stop = stop
         self.began = time.time()
-        self.ends = self.began + self.seconds
         for _ in range(self.inFlight):
+            self.free -= 1
             self.call()
 
     def ended(self, answered=True):
@@ -48,20 +58,25 @@ class Load(object):
         else:
             self.lost += 1
         # The clock is asked every so often, as that takes time as well.
-        if self.answered % 16 == 0 and time.time() > self.ends:
-            self.report()
-        else:
+        if self.rate is None and self.answered % 16 == 0 and self.answered >= self.calls:
+            taken = time.time() - self.began
+            if taken > self.seconds:
+                self.rate = self.answered / taken
+                self.giveUp = self.callLater(self.PATIENCE, self.report)
+        if self.rate is None:
             self.call()
+        else:
+            self.free += 1
+            if self.free == self.inFlight:
+                self.giveUp.cancel()
+                self.report()
 
     def report(self):
-        self.call = lambda: None
-        self.ended = lambda answered=True: None
-        rate = self.answered / (time.time() - self.began)
-        print(json.dumps({"rate": rate, "lost": self.lost}))
+        print(json.dumps({"rate": self.rate, "lost": self.lost + self.inFlight - self.free}))
         self.stop()
 
 
-def rpcudp(method, inFlight, seconds):
+def rpcudp(method, load):
     """
     Ours, and the published packages on Twisted.
     """
@@ -79,20 +94,18 @@ def rpcudp(method, inFlight, seconds):
     client = RPCProtocol()
     reactor.listenUDP(0, client, interface=HOST)
     server = (HOST, reactor.listenUDP(0, Server(), interface=HOST).getHost().port)
-    load = Load(inFlight, seconds, None, reactor.stop)
 
     def end(outcome):
         load.ended(outcome[0])
 
-    if method == "sayhi":
-        load.call = lambda: client.sayhi(server, NAME).addCallback(end)
-    else:
-        load.call = lambda: client.find_node(server, NODE_ID, NODE_ID).addCallback(end)
-    reactor.callWhenRunning(load.start)
+    def call():
+        getattr(client, method)(server, *ARGUMENTS[method]).addCallback(end)
+
+    reactor.callWhenRunning(load.start, call, reactor.callLater, reactor.stop)
     reactor.run()
 
 
-def asyncio_(method, inFlight, seconds):
+def asyncio_(method, load):
     """
     The published package on asyncio, or on uvloop.
     """
@@ -113,29 +126,27 @@ def asyncio_(method, inFlight, seconds):
         transport, _ = await loop.create_datagram_endpoint(Server, local_addr=(HOST, 0))
         server = transport.get_extra_info("sockname")
         done = loop.create_future()
-        load = Load(inFlight, seconds, None, lambda: done.set_result(None))
 
         def end(future):
             load.ended(future.result()[0])
 
-        if method == "sayhi":
-            load.call = lambda: client.sayhi(server, NAME).add_done_callback(end)
-        else:
-            load.call = lambda: client.find_node(server, NODE_ID, NODE_ID).add_done_callback(end)
-        load.start()
+        def call():
+            getattr(client, method)(server, *ARGUMENTS[method]).add_done_callback(end)
+
+        load.start(call, loop.call_later, lambda: done.set_result(None))
         await done
 
     asyncio.run(main())
 
 
-def uvloop(method, inFlight, seconds):
+def uvloop(method, load):
     import uvloop
 
     uvloop.install()
-    asyncio_(method, inFlight, seconds)
+    asyncio_(method, load)
 
 
-def amp(method, inFlight, seconds):
+def amp(method, load):
     """
     Twisted's own RPC, over TCP.
     """
@@ -160,16 +171,16 @@ def amp(method, inFlight, seconds):
             return {"nodes": [{"id": node[0], "ip": node[1], "port": node[2]} for node in NODES]}
 
     def connected(client):
-        load = Load(inFlight, seconds, None, reactor.stop)
-
         def end(result):
             load.ended()
 
-        if method == "sayhi":
-            load.call = lambda: client.callRemote(SayHi, name=NAME).addCallback(end)
-        else:
-            load.call = lambda: client.callRemote(FindNode, nodeID=NODE_ID, key=NODE_ID).addCallback(end)
-        load.start()
+        commands = {"sayhi": (SayHi, {"name": NAME}), "find_node": (FindNode, {"nodeID": NODE_ID, "key": NODE_ID})}
+        command, arguments = commands[method]
+
+        def call():
+            client.callRemote(command, **arguments).addCallback(end)
+
+        load.start(call, reactor.callLater, reactor.stop)
 
     port = reactor.listenTCP(0, protocol.Factory.forProtocol(Server), interface=HOST).getHost().port
     client = endpoints.TCP4ClientEndpoint(reactor, HOST, port)
@@ -177,7 +188,7 @@ def amp(method, inFlight, seconds):
     reactor.run()
 
 
-def echo(method, inFlight, seconds):
+def echo(method, load):
     """
     No RPC at all: the size of a request to sayhi, there and back.
     """
@@ -195,13 +206,15 @@ def echo(method, inFlight, seconds):
     reactor.listenUDP(0, client, interface=HOST)
     server = (HOST, reactor.listenUDP(0, Server(), interface=HOST).getHost().port)
     datagram = os.urandom(44)
-    load = Load(inFlight, seconds, lambda: client.transport.write(datagram, server), reactor.stop)
-    reactor.callWhenRunning(load.start)
+
+    def call():
+        client.transport.write(datagram, server)
+
+    reactor.callWhenRunning(load.start, call, reactor.callLater, reactor.stop)
     reactor.run()
 
 
 if __name__ == "__main__":
-    name, method, inFlight, seconds = sys.argv[1:]
-    {"rpcudp": rpcudp, "asyncio": asyncio_, "uvloop": uvloop, "amp": amp, "echo": echo}[name](
-        method, int(inFlight), float(seconds)
-    )
+    name, method, inFlight, seconds, calls = sys.argv[1:]
+    contender = {"rpcudp": rpcudp, "asyncio": asyncio_, "uvloop": uvloop, "amp": amp, "echo": echo}[name]
+    contender(method, Load(int(inFlight), float(seconds), int(calls)))

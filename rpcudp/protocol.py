@@ -11,9 +11,9 @@ How a call travels::
         wire.decode             <----response-----    _sendResponse
     _acceptResponse fires the Deferred                    wire.encode, SendQueue
 
-What each file owns: C{wire} the bytes, and C{codec} the MessagePack in them; C{sending} what the operating system makes
-of them; C{deadlines} how long calls wait; C{handlers} the way from a request to its handler; and this one the table of
-the calls in flight and what becomes of a handler's result.
+What each file owns: C{wire} the bytes, with C{fastcodec} to make them sooner and C{nesting} to know how deep they go;
+C{sending} what the operating system makes of them; C{deadlines} how long calls wait; C{handlers} the way from a request
+to its handler; and this one the table of the calls in flight and what becomes of a handler's result.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
@@ -267,7 +267,9 @@ class RPCProtocol(DatagramProtocol, object):
                 self._sendResponse(result, msgID, address)
 
         self.__beingAnswered += 1
-        ensureDeferred(result).addBoth(finish).addCallback(answer).addErrback(_logFailure, method, address)
+        if not isinstance(result, Deferred):
+            result = ensureDeferred(result)
+        result.addBoth(finish).addCallback(answer).addErrback(_logFailure, method, address)
 
     def _sendResponse(self, response, msgID, address):
         """

@@ -17,18 +17,21 @@ The facts that this rests on:
 - u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
 - What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
   however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
-- What arrives nests at most 128 levels deep.  u-msgpack-python recurses, on Python 2 deeper when it writes than when it
-  reads; without a limit, a stranger could send what no handler can send back, and so fill the log.
+- What arrives nests at most 128 levels deep; L{rpcudp.nesting} says why.
 - 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
 """
 
 import os
 from builtins import str
 from collections import namedtuple
-from itertools import chain
 
-from rpcudp.codec import pack, unpack
 from rpcudp.exceptions import MalformedMessage
+from rpcudp.nesting import isDeeper
+
+try:
+    from rpcudp.fastcodec import pack, unpack
+except ImportError:
+    from umsgpack import packb as pack, unpackb as unpack
 
 
 class Kinds(namedtuple("Kinds", ["request", "response"])):
@@ -53,9 +56,6 @@ MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
 
 # Arrays and maps within each other, those of a request itself included.
 MAX_DEPTH = 128
-
-# All bytes but those that begin an array or a map.
-_NO_CONTAINER = bytes(bytearray(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0))))
 
 
 def newMessageID():
@@ -121,31 +121,15 @@ def decode(datagram, kinds):
     payload = datagram[HEADER_LENGTH:MAX_DATAGRAM]
     if not payload:
         raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
+    if isDeeper(payload, MAX_DEPTH):
+        raise MalformedMessage("payload is nested deeper than {} levels".format(MAX_DEPTH))
     try:
         value = unpack(payload)
     except Exception as error:
-        # Besides u-msgpack's own refusals: recursion too deep, dates that Python has not, and what else there may be.
+        # Besides u-msgpack's own refusals: dates that Python has not, and what else there may be.
         raise MalformedMessage("payload does not begin with a MessagePack value: {!r}".format(error))
-    # Every level begins with a byte of its own, so that most payloads need no closer look.
-    if (
-        len(payload) > MAX_DEPTH
-        and len(payload.translate(None, _NO_CONTAINER)) > MAX_DEPTH
-        and _isDeeper(value, MAX_DEPTH)
-    ):
-        raise MalformedMessage("payload is nested deeper than {} levels".format(MAX_DEPTH))
     if kind == kinds.request and not (
         isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], list)
     ):
         raise MalformedMessage("request is not [method, [argument, ...]]")
     return kind, datagram[1:HEADER_LENGTH], value
-
-
-def _isDeeper(value, limit):
-    if isinstance(value, dict):
-        parts = chain(value.keys(), value.values())
-    elif isinstance(value, (list, tuple)):
-        # A tuple is an array that was a key.
-        parts = value
-    else:
-        return False
-    return limit == 0 or any(_isDeeper(part, limit - 1) for part in parts)

@@ -2,7 +2,8 @@
 A judge of what a protocol does with a stranger's datagrams: nothing, unless one is a well-formed request for a handler
 of its own, or bears the message id of a call in flight.
 
-The judge decides for itself, with u-msgpack-python alone, what each datagram is.
+The judge decides for itself, with u-msgpack-python, what each datagram is; but what would take that to the end of the
+stack, it believes to be too deep.
 """
 
 import umsgpack
@@ -12,6 +13,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 import rpcudp.protocol
 import storjrpcudp.protocol
+from rpcudp.nesting import isDeeper
 from tests.support import THERE, FakeTransport
 
 TEXT = type(u"")
@@ -115,10 +117,11 @@ class Judge(object):
         """
         @return: the value of a well-formed payload in a tuple of its own, or nothing in one.
         """
-        if len(datagram) < 22:
+        payload = datagram[21 : 21 + MAX_PAYLOAD]
+        if not payload or isDeeper(payload, MAX_DEPTH + 2):
             return ()
         try:
-            value = umsgpack.unpackb(datagram[21 : 21 + MAX_PAYLOAD])
+            value = umsgpack.unpackb(payload)
         except Exception:
             return ()
         return (value,) if depth(value) <= MAX_DEPTH else ()

@@ -104,8 +104,9 @@ class ExampleTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_noAnswer(self):
         port = freePort()
-        outcome = yield self.runPython(EXAMPLE, "client", "127.0.0.1:{}".format(port))
-        self.assertPlainFailure(outcome, "^No answer came from 127.0.0.1:{} within 5 seconds.$".format(port))
+        program = "import sys; sys.path.append({!r}); import example; example.WAIT = 0.1; example.main(sys.argv[1:])"
+        outcome = yield self.runPython("-c", program.format(ROOT), "client", "127.0.0.1:{}".format(port))
+        self.assertPlainFailure(outcome, "^No answer came from 127.0.0.1:{} within 0.1 seconds.$".format(port))
 
     @defer.inlineCallbacks
     def test_wrongArguments(self):

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
+from tests.support import FakeTransport
 
 
 def withoutIPv6():
@@ -152,6 +153,49 @@ class PayloadTests(UDPTestCase):
         self.assertEqual(len(umsgpack.packb(b"x" * 8189)), 8192)
         result = yield caller.bytes(there, 8189)
         self.assertEqual(result, (True, b"x" * 8189))
+
+
+class FakeSocket(object):
+    def __init__(self, size, refusal=None):
+        self.size = size
+        self.refusal = refusal
+
+    def getsockopt(self, level, option):
+        return {(socket.SOL_SOCKET, socket.SO_RCVBUF): self.size}[level, option]
+
+    def setsockopt(self, level, option, size):
+        if self.refusal:
+            raise self.refusal
+        self.size = size
+
+
+class ReceiveBufferTests(UDPTestCase):
+    """
+    A hundred answers may arrive at once.
+    """
+
+    def sizeAfterStart(self, fakeSocket):
+        transport = FakeTransport()
+        transport.socket = fakeSocket
+        Node().makeConnection(transport)
+        return fakeSocket.size
+
+    def test_largerThanTheSystems(self):
+        node, _ = self.listen()
+        plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(plain.close)
+        default = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        self.assertGreater(node.transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), default)
+
+    def test_oneMebibyteIsAskedFor(self):
+        self.assertEqual(self.sizeAfterStart(FakeSocket(212992)), 1048576)
+
+    def test_largerOneIsKept(self):
+        self.assertEqual(self.sizeAfterStart(FakeSocket(4000000)), 4000000)
+
+    def test_refusalIsOfNoConsequence(self):
+        refusal = socket.error(errno.ENOBUFS, "no buffer space")
+        self.assertEqual(self.sizeAfterStart(FakeSocket(212992, refusal)), 212992)
 
 
 class TinyBufferTests(UDPTestCase):

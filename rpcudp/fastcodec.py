@@ -1,20 +1,16 @@
 """
-MessagePack: u-msgpack-python says what it is, and the C extension C{msgpack}, where there is one, says it faster.
+MessagePack by the C extension C{msgpack}, to the letter as by u-msgpack-python.
 
-The two agree on most values and most bytes, and this module lets the faster one near nothing else.  It packs what is
-made of exactly the types that both know, and it unpacks what has no extension types in it and no key twice.  All that
-it refuses, for these reasons or its own, is done again by u-msgpack-python, which decides: the bytes, the values and
-the refusals are the same with it and without.
+u-msgpack-python says what MessagePack is.  The two agree on most values and most bytes, and this module lets the faster
+one near nothing else.  It packs what is made of exactly the types that both know, and it unpacks what has no extension
+types in it and no key twice.  All that it refuses, for these reasons or its own, is done again by u-msgpack-python,
+which decides: the bytes, the values and the refusals are the same with this module and without.
 
-Where C{msgpack} is written in Python (on Python 2, or PyPy), it would not be faster, and is not used.
+It cannot be imported where C{msgpack} has no C extension (not installed, Python 2, PyPy), as it would not be faster.
 """
 
 import umsgpack
-
-try:
-    from msgpack import _cmsgpack
-except ImportError:
-    _cmsgpack = None
+from msgpack import _cmsgpack
 
 # What both pack alike, besides lists, tuples and dictionaries of it.
 _SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
@@ -25,8 +21,10 @@ _MAX_DEPTH = 128
 # The C extension takes memory for as many items as are announced, for each of a thousand arrays within each other.
 _MAX_ITEMS = 1024
 
+_packer = _cmsgpack.Packer(use_bin_type=True)
 
-def _packFast(value):
+
+def pack(value):
     """
     @return: C{value} as MessagePack.
     @rtype: L{bytes}
@@ -43,7 +41,7 @@ def _packFast(value):
     return umsgpack.packb(value)
 
 
-def _unpackFast(payload):
+def unpack(payload):
     """
     @return: the value with which C{payload} begins.
 
@@ -97,10 +95,3 @@ def _makeMap(pairs):
     if len(made) < len(pairs):
         raise ValueError("a key occurs twice")
     return made
-
-
-if _cmsgpack is None:
-    pack, unpack = umsgpack.packb, umsgpack.unpackb
-else:
-    _packer = _cmsgpack.Packer(use_bin_type=True)
-    pack, unpack = _packFast, _unpackFast
