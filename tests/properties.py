@@ -196,7 +196,7 @@ class CodecPropertyTests(SynchronousTestCase):
     The C extension does as u-msgpack-python does.
     """
 
-    settings = settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
     def test_packsAlike(self):
         @self.settings
