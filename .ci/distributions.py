@@ -17,6 +17,7 @@ REQUIRED = {
     "u-msgpack-python>=2.1",
     'future>=0.14.0; python_version < "3"',
     'zope.interface<7; python_version == "3.8"',
+    'msgpack>=1.0; python_version >= "3" and extra == "fast"',
 }
 
 
