@@ -1,5 +1,5 @@
 """
-When the calls in flight are given up: by one timer of the reactor, however many they are.
+When calls in flight are sent again, or given up: by one timer of the reactor, however many they are.
 
 A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.
 """
@@ -7,24 +7,26 @@ A timer for each would cost more than the rest of a call together, and nearly al
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-# Deadlines of calls that have ended, as many as are not worth clearing away.
+# Waits of calls that have ended, as many as are not worth clearing away.
 _SLACK = 100
 
 
 class Deadlines(object):
     """
-    The times at which calls are given up, the next first.
+    The times at which a call has waited long enough, the next first.
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _calls: the calls in flight, by message id.  It belongs to the protocol, and is only looked at.
 
-    @ivar _giveUp: called with the message id of each call in flight whose time has come.
+    @ivar _giveUp: called with the message id of each call in flight whose time has come, where there is nothing else
+        to do then.
 
-    @ivar _heap: of each call the time, its number, for those that end at one time, and the message id.  What is of a
-        call that has ended stays until it comes to the top, or until there is more such than other.
+    @ivar _heap: of each wait the time when it ends, its number, for those that end at one time, the message id, and
+        what to do then.  What is of a call that has ended stays until it comes to the top, or until there is more such
+        than other.
 
-    @ivar _numbers: of the calls, as they began.
+    @ivar _numbers: of the waits, as they began.
 
     @ivar _timer: the timer of the next deadline, or of one before it, or C{None} where no call is in flight.
 
@@ -40,17 +42,19 @@ class Deadlines(object):
         self._timer = None
         self._next = None
 
-    def add(self, msgID, wait):
+    def add(self, msgID, wait, then=None):
         """
-        A call begins.
+        A call begins to wait.
 
-        @param wait: after how many seconds it is given up.
+        @param wait: for how many seconds.
+
+        @param then: called after that, if the call is still in flight then.  By default it is given up.
         """
         clock = self._clock()
         time = clock.seconds() + wait
         if self._timer is None or time < self._next:
             self._schedule(clock, wait, time)
-        heappush(self._heap, (time, next(self._numbers), msgID))
+        heappush(self._heap, (time, next(self._numbers), msgID, then))
 
     def prune(self):
         """
@@ -79,9 +83,13 @@ class Deadlines(object):
         now = clock.seconds()
         try:
             while self._heap and self._heap[0][0] <= now:
-                _, _, msgID = heappop(self._heap)
-                if msgID in self._calls:
+                _, _, msgID, then = heappop(self._heap)
+                if msgID not in self._calls:
+                    continue
+                if then is None:
                     self._giveUp(msgID)
+                else:
+                    then()
         finally:
             if self._heap:
                 time = self._heap[0][0]

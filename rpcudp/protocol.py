@@ -5,15 +5,16 @@ How a call travels::
 
     caller                                            answerer
     protocol.sayhi(address, name)                     datagramReceived
-        wire.encode, SendQueue  -----request----->        wire.decode
+        wire.encode, SendQueue  -----request----->        wire.decode, DuplicateRequestCache
         a Deferred in _outstanding                    _acceptRequest
     datagramReceived                                      rpc_sayhi(sender, name)
         wire.decode             <----response-----    _sendResponse
     _acceptResponse fires the Deferred                    wire.encode, SendQueue
 
 What each file owns: C{wire} the bytes, with C{fastcodec} to make them sooner and C{nesting} to know how deep they go;
-C{sending} what the operating system makes of them; C{deadlines} how long calls wait; C{handlers} the way from a request
-to its handler; and this one the table of the calls in flight and what becomes of a handler's result.
+C{sending} what the operating system makes of them; C{deadlines} how long calls wait; C{duplicates} which requests came
+before; C{handlers} the way from a request to its handler; and this one the table of the calls in flight and what
+becomes of a handler's result.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
@@ -36,6 +37,7 @@ from twisted.python.failure import Failure
 
 from rpcudp import wire
 from rpcudp.deadlines import Deadlines
+from rpcudp.duplicates import DuplicateRequestCache, RequestID
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.handlers import Refused, carryOut
 from rpcudp.sending import SendQueue
@@ -78,7 +80,7 @@ class RPCProtocol(DatagramProtocol, object):
     @cvar _kinds: the network that this class speaks to.
     @type _kinds: L{wire.Kinds}
 
-    @ivar _waitTimeout: for how many seconds a call waits for its answer.
+    @ivar _waitTimeout: for how many seconds a call waits for its answer, or the schedule.
 
     @ivar _outstanding: the calls in flight: by message id, the L{Deferred} of each.
     @type _outstanding: L{dict}
@@ -87,10 +89,11 @@ class RPCProtocol(DatagramProtocol, object):
     noisy = False
     _kinds = wire.RPCUDP
 
-    def __init__(self, waitTimeout=5, reactor=None, maxConcurrent=1000):
+    def __init__(self, waitTimeout=5, reactor=None, maxConcurrent=1000, duplicateLifetime=60):
         """
-        @param waitTimeout: for how many seconds a call waits for its answer.
-        @type waitTimeout: a positive, finite number
+        @param waitTimeout: for how many seconds a call waits for its answer.  Or a schedule: the request is sent, and
+            sent again after each of these waits but the last, after which the call is given up.
+        @type waitTimeout: a positive, finite number, or a L{tuple} or L{list} of such
 
         @param reactor: the clock of the calls.  By default it is the reactor of the port that the protocol listens on.
         @type reactor: provider of L{twisted.internet.interfaces.IReactorTime}
@@ -99,27 +102,40 @@ class RPCProtocol(DatagramProtocol, object):
             Anyone can send requests, so there has to be an end; one above it is dropped.
         @type maxConcurrent: positive L{int}
 
-        @raise TypeError: if C{waitTimeout} is no number, C{reactor} has no C{callLater}, or C{maxConcurrent} is no
-            integer.
-        @raise ValueError: if C{waitTimeout} is zero, negative or not finite, or C{maxConcurrent} is less than 1.
+        @param duplicateLifetime: for how many seconds a request is remembered, so that a copy of it is not carried out
+            again (see L{rpcudp.duplicates}); 0 for not at all.
+        @type duplicateLifetime: a finite number, not negative
+
+        @raise TypeError: if C{waitTimeout} is no number nor schedule, C{reactor} has no C{callLater}, C{maxConcurrent}
+            is no integer, or C{duplicateLifetime} no number.
+        @raise ValueError: if C{waitTimeout} is empty or has a wait that is zero, negative or not finite,
+            C{maxConcurrent} is less than 1, or C{duplicateLifetime} is negative or not finite.
         """
-        if not isinstance(waitTimeout, Real):
-            raise TypeError("waitTimeout is {!r}, and not a number of seconds".format(waitTimeout))
-        if not 0 < waitTimeout < float("inf"):
-            raise ValueError("waitTimeout is {!r} seconds, and not positive and finite".format(waitTimeout))
+        self._waitTimeout = waitTimeout
+        if not self.__waits():
+            raise ValueError("waitTimeout is {!r}, and has no wait in it".format(waitTimeout))
+        for wait in self.__waits():
+            if not isinstance(wait, Real):
+                raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
+            if not 0 < wait < float("inf"):
+                raise ValueError("waitTimeout is {!r}, and {!r} not positive and finite".format(waitTimeout, wait))
         if reactor is not None and not hasattr(reactor, "callLater"):
             raise TypeError("reactor is {!r}, and has no callLater".format(reactor))
         if not isinstance(maxConcurrent, int):
             raise TypeError("maxConcurrent is {!r}, and not an integer".format(maxConcurrent))
         if maxConcurrent < 1:
             raise ValueError("maxConcurrent is {!r}, and 1 is the least".format(maxConcurrent))
-        self._waitTimeout = waitTimeout
+        if not isinstance(duplicateLifetime, Real):
+            raise TypeError("duplicateLifetime is {!r}, and not a number of seconds".format(duplicateLifetime))
+        if not 0 <= duplicateLifetime < float("inf"):
+            raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         self._outstanding = {}
         self.__reactor = reactor
         self.__maxConcurrent = maxConcurrent
         self.__beingAnswered = 0
         self.__deadlines = Deadlines(self.__clock, self._outstanding, self._timeout)
         self.__sendQueue = SendQueue(self.__clock, self.__noteLoss)
+        self.__duplicates = DuplicateRequestCache(self.__clock, duplicateLifetime) if duplicateLifetime else None
 
     def __getattr__(self, name):
         """
@@ -170,16 +186,32 @@ class RPCProtocol(DatagramProtocol, object):
         address = _checkAddress(address, self.transport)
         msgID = wire.newMessageID()
         datagram = wire.encode(self._kinds.request, msgID, (method, arguments))
-        self.__deadlines.add(msgID, self._waitTimeout)
         deferred = self._outstanding[msgID] = Deferred(functools.partial(self.__forget, msgID))
         if self.noisy:
             _note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
         try:
-            self.__sendQueue.send(self.transport, datagram, address, self.__isInFlight)
+            self.__transmit(msgID, datagram, address, self.__waits())
         except Exception:
             self.__forget(msgID)
             raise
         return deferred
+
+    def __waits(self):
+        return self._waitTimeout if isinstance(self._waitTimeout, (tuple, list)) else (self._waitTimeout,)
+
+    def __transmit(self, msgID, datagram, address, waits):
+        """
+        Send a request, and again after each of C{waits} but the last, after which the call is given up.
+        """
+        rest = waits[1:]
+        then = functools.partial(self.__retransmit, msgID, datagram, address, rest) if rest else None
+        self.__deadlines.add(msgID, waits[0], then)
+        self.__sendQueue.send(self.transport, datagram, address, self.__isInFlight)
+
+    def __retransmit(self, msgID, datagram, address, waits):
+        if self.noisy:
+            _note("calling {peer} again [{msgID}]", msgID, peer=address)
+        self.__transmit(msgID, datagram, address, waits)
 
     def __isInFlight(self, datagram, waited):
         return wire.messageID(datagram) in self._outstanding
@@ -214,10 +246,35 @@ class RPCProtocol(DatagramProtocol, object):
             if self.noisy:
                 _note("dropped a datagram of {peer}: {reason}", peer=address, reason=error)
             return
-        if kind == self._kinds.request:
+        if kind == self._kinds.response:
+            self._acceptResponse(msgID, data, address)
+            return
+        if self.__duplicates is not None:
+            msgID = self.__duplicates.identify(msgID, datagram, address)
+            answer = self.__duplicates.enter(msgID)
+            if answer is not None:
+                self.__answerAgain(answer, msgID, address)
+                return
+        if self.__beingAnswered < self.__maxConcurrent:
             self._acceptRequest(msgID, data, address)
         else:
-            self._acceptResponse(msgID, data, address)
+            self.__dropRequest(msgID, address)
+
+    def __answerAgain(self, answer, msgID, address):
+        if answer:
+            if self.noisy:
+                _note("answering {peer} again [{msgID}]", msgID, peer=address)
+            self.__sendQueue.send(self.transport, answer, address, self.__isWorthAnswering)
+        elif self.noisy:
+            _note("dropped a copy of a request of {peer} that has no answer [{msgID}]", msgID, peer=address)
+
+    def __dropRequest(self, msgID, address):
+        if self.__duplicates is not None:
+            # A retransmission may find room.
+            self.__duplicates.leave(msgID)
+        if self.noisy:
+            text = "dropped a request of {peer}: {count} are being answered [{msgID}]"
+            _note(text, msgID, peer=address, count=self.__beingAnswered)
 
     def _acceptResponse(self, msgID, data, address):
         """
@@ -242,8 +299,6 @@ class RPCProtocol(DatagramProtocol, object):
         method, arguments = data
         transport = self.transport
         try:
-            if self.__beingAnswered >= self.__maxConcurrent:
-                raise Refused("{} are being answered".format(self.__beingAnswered))
             result = carryOut(self, method, address, arguments)
             if isinstance(result, _LATER):
                 self.__answerLater(result, transport, method, msgID, address)
@@ -280,13 +335,15 @@ class RPCProtocol(DatagramProtocol, object):
         @raise MalformedMessage: if it cannot be serialised or is too long (see L{wire.encode}).
         """
         datagram = wire.encode(self._kinds.response, msgID, response)
+        if isinstance(msgID, RequestID):
+            self.__duplicates.answered(msgID, datagram)
         if self.noisy:
             _note("answering {peer} [{msgID}]", msgID, peer=address)
         self.__sendQueue.send(self.transport, datagram, address, self.__isWorthAnswering)
 
     def __isWorthAnswering(self, datagram, waited):
         # How long the caller waits is not ours to know; peers of one network are likely to agree.
-        return waited < self._waitTimeout
+        return waited < sum(self.__waits())
 
     def __noteLoss(self, datagram, address, reason):
         if self.noisy:

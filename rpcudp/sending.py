@@ -9,7 +9,7 @@ it.  A socket of Twisted's cannot tell when it would take a datagram again, so t
 
 import errno
 import socket
-from collections import deque
+from collections import OrderedDict
 
 from twisted.internet.error import MessageLengthError
 
@@ -32,7 +32,8 @@ class SendQueue(object):
 
     @ivar _noteLoss: told of each datagram that is lost, where to, and why.
 
-    @ivar _waiting: what the operating system has yet to take: the arguments of L{send}, and the time of each.
+    @ivar _waiting: what the operating system has yet to take: by datagram and address, the other arguments of L{send},
+        and the time.
 
     @ivar _retrying: the timer of the next attempt, or C{None}.
     """
@@ -40,12 +41,13 @@ class SendQueue(object):
     def __init__(self, clock, noteLoss):
         self._clock = clock
         self._noteLoss = noteLoss
-        self._waiting = deque()
+        self._waiting = OrderedDict()
         self._retrying = None
 
     def send(self, transport, datagram, address, isWanted):
         """
-        Send a datagram now, or as soon as its turn has come and the send buffer has room.
+        Send a datagram now, or as soon as its turn has come and the send buffer has room.  A copy of one that is still
+        waiting becomes one with it.
 
         @type transport: provider of L{twisted.internet.interfaces.IUDPTransport}
 
@@ -63,7 +65,7 @@ class SendQueue(object):
         if len(self._waiting) == MAX_WAITING:
             self._noteLoss(datagram, address, "{} are waiting".format(MAX_WAITING))
             return
-        self._waiting.append((transport, datagram, address, isWanted, self._clock().seconds()))
+        self._waiting[datagram, address] = transport, isWanted, self._clock().seconds()
         self._retryLater()
 
     def clear(self):
@@ -84,14 +86,26 @@ class SendQueue(object):
         now = self._clock().seconds()
         try:
             while self._waiting:
-                first = self._waiting.popleft()
-                transport, datagram, address, isWanted, since = first
-                if isWanted(datagram, now - since) and not self._offer(transport, datagram, address):
-                    self._waiting.appendleft(first)
-                    return
+                if self._isFullFor(next(iter(self._waiting)), now):
+                    break
         finally:
             if self._waiting:
                 self._retryLater()
+
+    def _isFullFor(self, first, now):
+        """
+        @return: whether the datagram that waits longest has to wait on.  It is forgotten otherwise, and if it raises.
+        @rtype: L{bool}
+        """
+        transport, isWanted, since = self._waiting[first]
+        isFull = False
+        try:
+            isFull = isWanted(first[0], now - since) and not self._offer(transport, *first)
+        finally:
+            if not isFull:
+                # It may be gone already, with all others, if sending it had the port closed.
+                self._waiting.pop(first, None)
+        return isFull
 
     def _offer(self, transport, datagram, address):
         """

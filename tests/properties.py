@@ -4,6 +4,7 @@ Datagrams as Hypothesis makes them: arbitrary bytes, real ones mutated, and Mess
 
 import datetime
 import enum
+import itertools
 import struct
 from collections import OrderedDict
 
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rpcudp import wire
 from rpcudp.nesting import isDeeper
 from tests.hostile import Handlers, Judge, RPCUDPNode, StorjNode, depth
+from tests.lossy import FATES, HANDLERS, simulate
 from tests.support import outcome
 from tests.test_wire import VECTORS
 
@@ -245,6 +247,17 @@ class NestingPropertyTests(SynchronousTestCase):
         self.assertFalse(isDeeper(payload + trailing, levels))
         if levels:
             self.assertTrue(isDeeper(payload + trailing, levels - 1))
+
+
+class LossPropertyTests(SynchronousTestCase):
+    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(st.tuples(st.floats(0, 5), st.sampled_from(HANDLERS)), min_size=1, max_size=6),
+        st.lists(st.one_of(st.sampled_from(FATES), st.lists(st.floats(0, 50), max_size=3)), max_size=60),
+    )
+    def test_whateverTheFaults(self, calls, fates):
+        simulate(calls, itertools.chain(fates, itertools.repeat((0.01,))))
+        self.flushLoggedErrors(ValueError)
 
 
 class HostileDatagramTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 What more than one test needs: a transport without a network, and what came of it.
 """
 
+import itertools
 import os
 import re
 
@@ -22,6 +23,8 @@ HERE = ("127.0.0.1", 1234)
 THERE = ("192.0.2.7", 5678)
 MESSAGE_ID = bytes(bytearray(range(20)))
 
+_numbers = itertools.count()
+
 
 class FakeTransport(object):
     """
@@ -40,9 +43,10 @@ class FakeTransport(object):
 
 def request(method, *arguments):
     """
-    @return: the datagram with which a peer calls.
+    @return: the datagram with which a peer calls.  Bytes after the payload, which mean nothing, make it another request
+        each time.
     """
-    return b"\x00" + MESSAGE_ID + umsgpack.packb([method, arguments])
+    return b"\x00" + MESSAGE_ID + umsgpack.packb([method, arguments]) + umsgpack.packb(next(_numbers))
 
 
 def response(msgID, result):

@@ -213,14 +213,29 @@ class WrongCallTests(ProtocolTestCase):
 
 class WrongConstructionTests(SynchronousTestCase):
     def test_waitTimeoutThatIsNoNumber(self):
-        for wrong in (None, "5", u"5", [5], (1, 2), 1j, Decimal(5)):
+        for wrong in (None, "5", u"5", 1j, Decimal(5), {5}, {5: 5}, iter([5]), (wait for wait in (1, 2))):
             error = self.assertRaises(TypeError, RPCProtocol, waitTimeout=wrong)
-            self.assertIn("waitTimeout is {!r}, and not a number".format(wrong), str(error))
+            self.assertIn("waitTimeout is {0!r}, and {0!r} is not a number".format(wrong), str(error))
 
     def test_waitTimeoutThatIsNotPositiveAndFinite(self):
         for wrong in (0, -1, 0.0, -0.5, float("inf"), float("nan")):
             error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=wrong)
-            self.assertIn("waitTimeout is {!r} seconds, and not positive and finite".format(wrong), str(error))
+            self.assertIn("waitTimeout is {0!r}, and {0!r} not positive and finite".format(wrong), str(error))
+
+    def test_scheduleWithoutAWait(self):
+        for wrong in ((), []):
+            error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=wrong)
+            self.assertIn("waitTimeout is {!r}, and has no wait in it".format(wrong), str(error))
+
+    def test_scheduleWithAWrongWait(self):
+        for wrong in (0, -1, float("inf"), float("nan")):
+            for schedule in ((wrong,), (1, wrong), (1, wrong, 2)):
+                error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=schedule)
+                self.assertIn("waitTimeout is {!r}, and {!r} not positive".format(schedule, wrong), str(error))
+        for wrong in (None, "5", (1,)):
+            schedule = (1, wrong)
+            error = self.assertRaises(TypeError, RPCProtocol, waitTimeout=schedule)
+            self.assertIn("waitTimeout is {!r}, and {!r} is not a number".format(schedule, wrong), str(error))
 
     def test_maxConcurrentThatIsNoInteger(self):
         for wrong in (None, "5", 1.5, [5]):

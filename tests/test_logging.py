@@ -36,7 +36,8 @@ def exerciseNetwork(test):
     protocol.datagramReceived(response(ids[0], u"pong"), THERE)
     test.clock.advance(5)
     protocol.datagramReceived(response(ids[1], u"pong"), THERE)
-    protocol.datagramReceived(request(u"echo", 1), THERE)
+    answeredRequest = request(u"echo", 1)
+    protocol.datagramReceived(answeredRequest, THERE)
     protocol.datagramReceived(request(u"absent"), THERE)
     protocol.datagramReceived(request(u"\u017c\u00f3\u0142w\n"), THERE)
     protocol.datagramReceived(request(u"echo"), THERE)
@@ -45,11 +46,17 @@ def exerciseNetwork(test):
     transport.refusals = [socket.error(errno.ENETUNREACH, "Network is unreachable")]
     protocol.datagramReceived(request(u"echo", 2), THERE)
     transport.refusals = [socket.error(errno.EAGAIN, "Resource temporarily unavailable")]
-    for _ in range(sending.MAX_WAITING + 1):
-        protocol.datagramReceived(request(u"echo", 3), THERE)
+    for number in range(sending.MAX_WAITING + 1):
+        protocol.datagramReceived(request(u"echo", number), THERE)
+    for copied in (request(u"absent"), answeredRequest):
+        protocol.datagramReceived(copied, THERE)
+        protocol.datagramReceived(copied, THERE)
     protocol.datagramReceived(request(u"never"), THERE)
     protocol.datagramReceived(request(u"echo", 4), THERE)
+    protocol._waitTimeout = (0.5, 1)
     protocol.ping(THERE)
+    ids.extend(protocol._outstanding)
+    test.clock.advance(0.5)
     protocol.doStop()
     test.assertEqual(test.successResultOf(answered), (True, u"pong"))
     test.assertEqual(test.successResultOf(late), (False, None))
@@ -76,7 +83,7 @@ class NoisyTests(ProtocolTestCase):
 
     def test_theLifeOfEachDatagramIsTold(self):
         ids = exerciseNetwork(self)
-        first, second = [hexlify(msgID).decode("ascii") for msgID in ids]
+        first, second, fourth = [hexlify(msgID).decode("ascii") for msgID in ids]
         third = hexlify(MESSAGE_ID).decode("ascii")
         events = self.events[:]
         texts = self.logged()
@@ -91,7 +98,10 @@ class NoisyTests(ProtocolTestCase):
             "answering {} [{}]".format(peer, third),
             "refused {!r} to {}: no such method [{}]".format(u"absent", peer, third),
             "refused {!r} to {}: no such method [{}]".format(u"\u017c\u00f3\u0142w\n", peer, third),
-            "refused {!r} to {}: 1 are being answered [{}]".format(u"echo", peer, third),
+            "dropped a request of {}: 1 are being answered [{}]".format(peer, third),
+            "dropped a copy of a request of {} that has no answer [{}]".format(peer, third),
+            "answering {} again [{}]".format(peer, third),
+            "calling {} again [{}]".format(peer, fourth),
             "lost a datagram to {}: {} are waiting [{}]".format(peer, sending.MAX_WAITING, third),
         ):
             self.assertIn(expected, texts)
