@@ -4,11 +4,13 @@ The published packages and ours call each other.
 
 import json
 import os
+import sys
 
 from twisted.internet import defer
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
+from benchmarks import loss
 from interop import environments
 from tests.support import BackgroundProcess
 
@@ -68,6 +70,28 @@ class PeerTests(object):
 
     def test_itCallsOursOnPython313(self):
         return self.check(self.oursOn313, TWISTED, self.theirs, self.script, True)
+
+
+class LossTests(TestCase):
+    """
+    A published package answers through a relay that loses one datagram in twenty, each way.
+    """
+
+    timeout = 300
+
+    @defer.inlineCallbacks
+    def test_scheduleSurvivesTheLoss(self):
+        theirs = environments.python("3.11", ["rpcudp==2.1"])
+        answerer = BackgroundProcess([theirs, TWISTED, "serve", "rpcudp"], environments.PROCESS_ENVIRONMENT)
+        self.addCleanup(answerer.stop)
+        port = yield answerer.firstLine
+        relay = BackgroundProcess([sys.executable, loss.__file__, "relay", port.decode("ascii")], os.environ)
+        self.addCleanup(relay.stop)
+        relayPort = yield relay.firstLine
+        answered = yield loss.callThrough(int(relayPort), 2000, loss.SCHEDULE)
+        self.assertGreaterEqual(answered, 1995)
+        answered = yield loss.callThrough(int(relayPort), 2000, loss.SCHEDULE[-1])
+        self.assertLess(answered, 1900)
 
 
 class RPCUDP21OnPython27Tests(PeerTests, TestCase):
