@@ -22,6 +22,7 @@ Contender = namedtuple("Contender", ["name", "script", "packages"])
 
 OURS = "this library"
 FAST = "this library [fast]"
+FORGETFUL = FAST + ", no duplicate request cache"
 PUBLISHED = "rpcudp 2.1"
 ECHO = "bare UDP echo"
 
@@ -37,6 +38,7 @@ def contenders():
     return [
         Contender(ECHO, "echo", [wheel]),
         Contender(FAST, "rpcudp", [wheel + "[fast]"]),
+        Contender(FORGETFUL, "forgetful", [wheel + "[fast]"]),
         Contender(OURS, "rpcudp", [wheel]),
         Contender(PUBLISHED, "rpcudp", ["rpcudp==2.1"]),
         Contender("rpcudp 5.0.1, asyncio", "asyncio", ["rpcudp==5.0.1"]),
@@ -106,7 +108,7 @@ def report(runners, results):
         ["calls a second, calls lost"] + heads,
         [[name] + ["{:,.0f}, {}".format(*results[(name,) + load]) for load in LOADS] for name in names],
     )
-    for base in (PUBLISHED, ECHO, "rpcudp 5.0.1, uvloop"):
+    for base in (PUBLISHED, ECHO, "rpcudp 5.0.1, uvloop", FORGETFUL):
         printTable(
             ["times " + base] + heads,
             [
@@ -126,7 +128,7 @@ def draw(runners, results, path):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.2), sharey=True)
-    names = [contender.name for contender in runners if contender.name != ECHO][::-1]
+    names = [contender.name for contender in runners if contender.name not in (ECHO, FORGETFUL)][::-1]
     for axis, load in zip(axes, [load for load in LOADS if load[1] > 1]):
         rates = [results[(name,) + load][0] for name in names]
         bars = axis.barh(names, rates, color=["#33658a" if name in (OURS, FAST) else "#b8c4cc" for name in names])
@@ -152,7 +154,11 @@ def main():
     results = race(runners, options.rounds, options.seconds)
     report(runners, results)
 
-    heavy = [(contender.name, measure(contender, HEAVY_LOAD, 0, 5 * options.count)) for contender in runners[1:]]
+    heavy = [
+        (contender.name, measure(contender, HEAVY_LOAD, 0, 5 * options.count))
+        for contender in runners
+        if contender.name not in (ECHO, FORGETFUL)
+    ]
     printTable(
         ["{:,} of {}, {} in flight".format(5 * options.count, *HEAVY_LOAD), "calls lost", "answered a second"],
         [[name, result["lost"], "{:,.0f}".format(result["rate"])] for name, result in heavy],

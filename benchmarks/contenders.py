@@ -76,9 +76,11 @@ class Load(object):
         self.stop()
 
 
-def rpcudp(method, load):
+def rpcudp(method, load, **options):
     """
     Ours, and the published packages on Twisted.
+
+    @param options: of the server.
     """
     from twisted.internet import reactor
 
@@ -93,7 +95,7 @@ def rpcudp(method, load):
 
     client = RPCProtocol()
     reactor.listenUDP(0, client, interface=HOST)
-    server = (HOST, reactor.listenUDP(0, Server(), interface=HOST).getHost().port)
+    server = (HOST, reactor.listenUDP(0, Server(**options), interface=HOST).getHost().port)
 
     def end(outcome):
         load.ended(outcome[0])
@@ -103,6 +105,13 @@ def rpcudp(method, load):
 
     reactor.callWhenRunning(load.start, call, reactor.callLater, reactor.stop)
     reactor.run()
+
+
+def forgetful(method, load):
+    """
+    Ours, without the duplicate request cache.
+    """
+    rpcudp(method, load, duplicateLifetime=0)
 
 
 def asyncio_(method, load):
@@ -216,5 +225,12 @@ def echo(method, load):
 
 if __name__ == "__main__":
     name, method, inFlight, seconds, calls = sys.argv[1:]
-    contender = {"rpcudp": rpcudp, "asyncio": asyncio_, "uvloop": uvloop, "amp": amp, "echo": echo}[name]
-    contender(method, Load(int(inFlight), float(seconds), int(calls)))
+    contenders = {
+        "rpcudp": rpcudp,
+        "forgetful": forgetful,
+        "asyncio": asyncio_,
+        "uvloop": uvloop,
+        "amp": amp,
+        "echo": echo,
+    }
+    contenders[name](method, Load(int(inFlight), float(seconds), int(calls)))
