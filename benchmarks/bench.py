@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from statistics import median
 
 from interop import environments
 
@@ -64,12 +65,6 @@ def run(interpreter, script, *arguments):
     if process.returncode:
         sys.exit("{} failed:\n{}".format(" ".join(command), errors.decode("utf-8", "replace")))
     return json.loads(output.decode("utf-8"))
-
-
-def median(figures):
-    figures = sorted(figures)
-    middle = len(figures) // 2
-    return figures[middle] if len(figures) % 2 else (figures[middle - 1] + figures[middle]) / 2.0
 
 
 def race(runners, rounds, seconds):

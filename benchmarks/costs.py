@@ -12,11 +12,11 @@ import sys
 import time
 import tracemalloc
 
+from junk import mutant, realDatagrams
 from rpcudp.protocol import RPCProtocol
 
 PEER = ("192.0.2.1", 1234)
 WAIT = 5.0
-VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors.json")
 
 
 class Silence(object):
@@ -106,19 +106,11 @@ def junkDatagrams(count):
     """
     @return: by kind, datagrams without sense.
     """
-    with open(VECTORS) as vectors:
-        real = [bytes.fromhex(vector["datagram"]) for vector in json.load(vectors)]
-
-    def mutant():
-        datagram = bytearray(random.choice(real))
-        for _ in range(random.randrange(1, 4)):
-            datagram[random.randrange(len(datagram))] = random.randrange(256)
-        return bytes(datagram)
-
+    real = realDatagrams()
     return {
         "random bytes": [os.urandom(random.randrange(1, 200)) for _ in range(count)],
         "random payloads": [b"\x00" + os.urandom(random.randrange(21, 200)) for _ in range(count)],
-        "mutants of real datagrams": [mutant() for _ in range(count)],
+        "mutants of real datagrams": [mutant(real) for _ in range(count)],
     }
 
 

@@ -18,6 +18,7 @@ import time
 from twisted.internet import defer, protocol, reactor, task
 from twisted.logger import formatEvent, globalLogPublisher
 
+from junk import mutant, realDatagrams
 from rpcudp.duplicates import MAX_BYTES
 from rpcudp.protocol import RPCProtocol
 
@@ -27,8 +28,6 @@ JUNK_PER_SECOND = 5000
 JUNK_AT_ONCE = 10
 # Growth of memory, once a tenth of the calls is through, that is no leak yet: the duplicate request cache fills up.
 SLACK_KIB = 2048 + MAX_BYTES // 1024
-
-VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors.json")
 
 
 def residentKiB():
@@ -83,16 +82,12 @@ def runJunk(*ports):
     """
     Send bytes without sense, and real datagrams with some of them changed, for good.
     """
-    with open(VECTORS) as vectors:
-        real = [bytearray.fromhex(vector["datagram"]) for vector in json.load(vectors)]
+    real = realDatagrams()
 
     def junk():
         if random.random() < 0.3:
             return os.urandom(random.randrange(200))
-        datagram = bytearray(random.choice(real))
-        for _ in range(random.randrange(1, 4)):
-            datagram[random.randrange(len(datagram))] = random.randrange(256)
-        return bytes(datagram)
+        return mutant(real)
 
     def send():
         for _ in range(JUNK_AT_ONCE):

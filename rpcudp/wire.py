@@ -132,4 +132,4 @@ def decode(datagram, kinds):
         isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], list)
     ):
         raise MalformedMessage("request is not [method, [argument, ...]]")
-    return kind, datagram[1:HEADER_LENGTH], value
+    return kind, messageID(datagram), value
