@@ -1,7 +1,7 @@
 """
 A soak: two processes call each other over loopback, while a third sends junk to both.
 
-    soak.py [CALLS]     a million in all, unless told otherwise
+    python -m benchmarks.soak [CALLS]     a million in all, unless told otherwise
 
 Ends with exit code 0 if every call was answered, nothing was logged and memory did not grow, which it knows how to ask
 of Linux only.
@@ -18,9 +18,10 @@ import time
 from twisted.internet import defer, protocol, reactor, task
 from twisted.logger import formatEvent, globalLogPublisher
 
-from junk import mutant, realDatagrams
+from benchmarks.junk import mutant, realDatagrams
 from rpcudp.duplicates import MAX_BYTES
 from rpcudp.protocol import RPCProtocol
+from tests.support import BackgroundProcess
 
 IN_FLIGHT = 25
 # To each of the two, and so few at once that the receive buffer holds them beside the calls.
@@ -99,42 +100,29 @@ def runJunk(*ports):
     task.LoopingCall(send).start(float(JUNK_AT_ONCE) / JUNK_PER_SECOND)
 
 
-class Role(protocol.ProcessProtocol):
+def start(*arguments):
     """
-    One of the three processes.
-
-    @ivar report: a Deferred of what it reports.
+    Start one of the three processes.
     """
-
-    def __init__(self, *arguments):
-        self.report = defer.Deferred()
-        command = [sys.executable, os.path.abspath(__file__)] + [str(argument) for argument in arguments]
-        reactor.spawnProcess(self, sys.executable, command, env=None)
-
-    def outReceived(self, data):
-        self.report.callback(json.loads(data.decode("ascii")))
-
-    def errReceived(self, data):
-        sys.stderr.write(data.decode("utf-8", "replace"))
-
-    def processEnded(self, reason):
-        if not self.report.called:
-            self.report.errback(reason)
+    command = [sys.executable, "-m", "benchmarks.soak"] + [str(argument) for argument in arguments]
+    return BackgroundProcess(command, os.environ)
 
 
 @defer.inlineCallbacks
 def main(_, calls):
     ports = random.sample(range(20000, 30000), 2)
-    nodes = [Role("node", here, there, calls // 2) for here, there in (ports, ports[::-1])]
-    roles = nodes + [Role("junk", *ports)]
+    nodes = [start("node", here, there, calls // 2) for here, there in (ports, ports[::-1])]
+    junk = start("junk", *ports)
     try:
-        reports = yield defer.gatherResults([node.report for node in nodes])
+        lines = yield defer.gatherResults([node.firstLine for node in nodes])
     finally:
-        for role in roles:
-            role.report.addErrback(lambda _: None)
-            role.transport.signalProcess("KILL")
+        for process in nodes + [junk]:
+            # What ends without a word, as the one that sends junk does, is no error by now.
+            process.firstLine.addErrback(lambda _: None)
+            yield process.stop()
     sound = True
-    for report in reports:
+    for line in lines:
+        report = json.loads(line.decode("ascii"))
         print(json.dumps(report, indent=4, sort_keys=True))
         growth = report["memory at the end, KiB"] - report["memory after a tenth, KiB"]
         sound = sound and report["answered"] == report["calls"] and not report["logged"] and growth < SLACK_KIB
