@@ -171,11 +171,15 @@ class RPCProtocol(DatagramProtocol, object):
                 self._timeout(msgID)
 
     def __clock(self):
-        reactor = self.__reactor or getattr(self.transport, "reactor", None)
-        if reactor is None:
+        if self.__reactor is not None:
+            return self.__reactor
+        try:
+            return self.transport.reactor
+        except AttributeError:
             # Here, because the import installs a reactor.
             from twisted.internet import reactor
-        return reactor
+
+            return reactor
 
     def __call(self, method, address, *arguments):
         if self.transport is None:
@@ -250,8 +254,7 @@ class RPCProtocol(DatagramProtocol, object):
             self._acceptResponse(msgID, data, address)
             return
         if self.__duplicates is not None:
-            msgID = self.__duplicates.identify(msgID, datagram, address)
-            answer = self.__duplicates.enter(msgID)
+            msgID, answer = self.__duplicates.enter(msgID, datagram, address)
             if answer is not None:
                 self.__answerAgain(answer, msgID, address)
                 return
