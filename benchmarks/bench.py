@@ -23,7 +23,7 @@ Contender = namedtuple("Contender", ["name", "script", "packages"])
 
 OURS = "this library"
 FAST = "this library [fast]"
-FORGETFUL = FAST + ", no duplicate request cache"
+FORGETFUL = ", no duplicate request cache"
 PUBLISHED = "rpcudp 2.1"
 ECHO = "bare UDP echo"
 
@@ -39,8 +39,9 @@ def contenders():
     return [
         Contender(ECHO, "echo", [wheel]),
         Contender(FAST, "rpcudp", [wheel + "[fast]"]),
-        Contender(FORGETFUL, "forgetful", [wheel + "[fast]"]),
+        Contender(FAST + FORGETFUL, "forgetful", [wheel + "[fast]"]),
         Contender(OURS, "rpcudp", [wheel]),
+        Contender(OURS + FORGETFUL, "forgetful", [wheel]),
         Contender(PUBLISHED, "rpcudp", ["rpcudp==2.1"]),
         Contender("rpcudp 5.0.1, asyncio", "asyncio", ["rpcudp==5.0.1"]),
         Contender("rpcudp 5.0.1, uvloop", "uvloop", ["rpcudp==5.0.1", "uvloop"]),
@@ -96,6 +97,13 @@ def printTable(head, rows):
         print("| " + " | ".join(str(cell) for cell in row) + " |")
 
 
+def usable(runners):
+    """
+    @return: the contenders that somebody might use.
+    """
+    return [contender for contender in runners if contender.script not in ("echo", "forgetful")]
+
+
 def report(runners, results):
     names = [contender.name for contender in runners]
     heads = ["{}, {} in flight".format(*load) for load in LOADS]
@@ -103,14 +111,13 @@ def report(runners, results):
         ["calls a second, calls lost"] + heads,
         [[name] + ["{:,.0f}, {}".format(*results[(name,) + load]) for load in LOADS] for name in names],
     )
-    for base in (PUBLISHED, ECHO, "rpcudp 5.0.1, uvloop", FORGETFUL):
-        printTable(
-            ["times " + base] + heads,
-            [
-                [name] + ["{:.2f}".format(results[(name,) + load][0] / results[(base,) + load][0]) for load in LOADS]
-                for name in (FAST, OURS)
-            ],
-        )
+
+    def ratios(name, base):
+        return [name] + ["{:.2f}".format(results[(name,) + load][0] / results[(base,) + load][0]) for load in LOADS]
+
+    for base in (PUBLISHED, ECHO, "rpcudp 5.0.1, uvloop"):
+        printTable(["times " + base] + heads, [ratios(name, base) for name in (FAST, OURS)])
+    printTable(["times itself" + FORGETFUL] + heads, [ratios(name, name + FORGETFUL) for name in (FAST, OURS)])
 
 
 def draw(runners, results, path):
@@ -123,7 +130,7 @@ def draw(runners, results, path):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.2), sharey=True)
-    names = [contender.name for contender in runners if contender.name not in (ECHO, FORGETFUL)][::-1]
+    names = [contender.name for contender in usable(runners)][::-1]
     for axis, load in zip(axes, [load for load in LOADS if load[1] > 1]):
         rates = [results[(name,) + load][0] for name in names]
         bars = axis.barh(names, rates, color=["#33658a" if name in (OURS, FAST) else "#b8c4cc" for name in names])
@@ -149,11 +156,7 @@ def main():
     results = race(runners, options.rounds, options.seconds)
     report(runners, results)
 
-    heavy = [
-        (contender.name, measure(contender, HEAVY_LOAD, 0, 5 * options.count))
-        for contender in runners
-        if contender.name not in (ECHO, FORGETFUL)
-    ]
+    heavy = [(contender.name, measure(contender, HEAVY_LOAD, 0, 5 * options.count)) for contender in usable(runners)]
     printTable(
         ["{:,} of {}, {} in flight".format(5 * options.count, *HEAVY_LOAD), "calls lost", "answered a second"],
         [[name, result["lost"], "{:,.0f}".format(result["rate"])] for name, result in heavy],
