@@ -19,7 +19,7 @@ from twisted.internet import defer, protocol, reactor, task
 from twisted.logger import formatEvent, globalLogPublisher
 
 from benchmarks.junk import mutant, realDatagrams
-from rpcudp.duplicates import MAX_BYTES
+from rpcudp._duplicates import MAX_BYTES
 from rpcudp.protocol import RPCProtocol
 from tests.support import BackgroundProcess
 

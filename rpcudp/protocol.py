@@ -36,11 +36,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rpcudp import wire
-from rpcudp.deadlines import Deadlines
-from rpcudp.duplicates import DuplicateRequestCache, RequestID
+from rpcudp._deadlines import Deadlines
+from rpcudp._duplicates import DuplicateRequestCache, RequestID
 from rpcudp.exceptions import MalformedMessage
-from rpcudp.handlers import Refused, carryOut
-from rpcudp.sending import SendQueue
+from rpcudp._handlers import Refused, carryOut
+from rpcudp._sending import SendQueue
 
 log = Logger()
 
@@ -103,7 +103,7 @@ class RPCProtocol(DatagramProtocol, object):
         @type maxConcurrent: positive L{int}
 
         @param duplicateLifetime: for how many seconds a request is remembered, so that a copy of it is not carried out
-            again (see L{rpcudp.duplicates}); 0 for not at all.
+            again (see L{rpcudp._duplicates}); 0 for not at all.
         @type duplicateLifetime: a finite number, not negative
 
         @raise TypeError: if C{waitTimeout} is no number nor schedule, C{reactor} has no C{callLater}, C{maxConcurrent}

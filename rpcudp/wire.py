@@ -17,7 +17,7 @@ The facts that this rests on:
 - u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
 - What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
   however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
-- What arrives nests at most 128 levels deep; L{rpcudp.nesting} says why.
+- What arrives nests at most 128 levels deep; L{rpcudp._nesting} says why.
 - 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
 """
 
@@ -26,10 +26,10 @@ from builtins import str
 from collections import namedtuple
 
 from rpcudp.exceptions import MalformedMessage
-from rpcudp.nesting import isDeeper
+from rpcudp._nesting import isDeeper
 
 try:
-    from rpcudp.fastcodec import pack, unpack
+    from rpcudp._fastcodec import pack, unpack
 except ImportError:
     from umsgpack import packb as pack, unpackb as unpack
 

@@ -13,7 +13,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 import rpcudp.protocol
 import storjrpcudp.protocol
-from rpcudp.nesting import isDeeper
+from rpcudp._nesting import isDeeper
 from tests.support import THERE, FakeTransport
 
 TEXT = type(u"")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rpcudp import wire
-from rpcudp.nesting import isDeeper
+from rpcudp._nesting import isDeeper
 from tests.hostile import Handlers, Judge, RPCUDPNode, StorjNode, depth
 from tests.lossy import FATES, HANDLERS, simulate
 from tests.support import outcome

@@ -8,7 +8,7 @@ import socket
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from rpcudp import duplicates
+from rpcudp import _duplicates as duplicates
 from rpcudp.protocol import RPCProtocol
 from tests.support import HERE, MESSAGE_ID, THERE, FakeTransport, ProtocolTestCase, request
 

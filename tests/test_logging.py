@@ -10,7 +10,7 @@ from binascii import hexlify
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
-from rpcudp import sending
+from rpcudp import _sending as sending
 from rpcudp.protocol import RPCProtocol
 from tests.support import MESSAGE_ID, THERE, ProtocolTestCase, request, response
 

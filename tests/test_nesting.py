@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rpcudp import wire
 from rpcudp.exceptions import MalformedMessage
-from rpcudp.nesting import isDeeper
+from rpcudp._nesting import isDeeper
 
 if sys.version_info >= (3,):
     from tests.properties import NestingPropertyTests  # noqa: F401, trial finds it here

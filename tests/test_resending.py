@@ -8,7 +8,7 @@ import socket
 from twisted.internet.defer import CancelledError
 
 from rpcudp.protocol import RPCProtocol
-from rpcudp.sending import RETRY_INTERVAL
+from rpcudp._sending import RETRY_INTERVAL
 from tests.support import THERE, FakeTransport, ProtocolTestCase, response
 
 

@@ -7,7 +7,8 @@ import socket
 
 from twisted.internet.error import MessageLengthError
 
-from rpcudp import sending, wire
+from rpcudp import _sending as sending
+from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
 from tests.support import THERE, ProtocolTestCase, request, response
 
