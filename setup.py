@@ -18,7 +18,7 @@ setup(
     author="The rpcudp maintainers",
     license="MIT",
     packages=["rpcudp", "storjrpcudp"],
-    python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*, <3.14",
+    python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*",
     install_requires=[
         "twisted >=16.4.0",
         # On Python 2, 2.0 takes a gigabyte to refuse an array that announces more than it holds.
@@ -29,8 +29,8 @@ setup(
         "zope.interface <7; python_version == '3.8'",
     ],
     extras_require={
-        # Without its C extension, which it lacks on Python 2, it would not be used.
-        "fast": ["msgpack >=1.0; python_version >= '3'"],
+        # Without its C extension, which it lacks on Python 2, or of another major version, it would not be used.
+        "fast": ["msgpack >=1.0, <2; python_version >= '3'"],
     },
     # One wheel for Python 2 and 3.
     options={"bdist_wheel": {"python_tag": "py2.py3"}},
@@ -38,7 +38,7 @@ setup(
         "Development Status :: 5 - Production/Stable",
         "Framework :: Twisted",
         "Intended Audience :: Developers",
-        "Operating System :: OS Independent",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 2.7",
         "Programming Language :: Python :: 3.8",
         "Programming Language :: Python :: 3.9",
@@ -46,6 +46,8 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Programming Language :: Python :: 3.15",
         "Programming Language :: Python :: Implementation :: CPython",
         "Topic :: Internet",
         "Topic :: System :: Networking",

@@ -11,13 +11,13 @@ import zipfile
 from email.parser import Parser
 
 VERSION = runpy.run_path("rpcudp/__init__.py")["version"]
-PYTHONS = ">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*, <3.14"
+PYTHONS = ">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*"
 REQUIRED = {
     "twisted>=16.4.0",
     "u-msgpack-python>=2.1",
     'future>=0.14.0; python_version < "3"',
     'zope.interface<7; python_version == "3.8"',
-    'msgpack>=1.0; python_version >= "3" and extra == "fast"',
+    'msgpack<2,>=1.0; python_version >= "3" and extra == "fast"',
 }
 
 

@@ -17,10 +17,9 @@ class Deadlines(object):
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
-    @ivar _calls: the calls in flight, by message id.  It belongs to the protocol, and is only looked at.
-
-    @ivar _giveUp: called with the message id of each call in flight whose time has come, where there is nothing else
-        to do then.
+    @ivar _protocol: the one whose C{_outstanding} has the calls in flight, by message id, and whose C{_timeout} is
+        called with the message id of each whose time has come, where there is nothing else to do then.  Both are looked
+        up each time, as they are a subclass's to replace.
 
     @ivar _heap: of each wait the time when it ends, its number, for those that end at one time, the message id, and
         what to do then.  What is of a call that has ended stays until it comes to the top, or until there is more such
@@ -33,10 +32,9 @@ class Deadlines(object):
     @ivar _next: the time of that timer.
     """
 
-    def __init__(self, clock, calls, giveUp):
+    def __init__(self, clock, protocol):
         self._clock = clock
-        self._calls = calls
-        self._giveUp = giveUp
+        self._protocol = protocol
         self._heap = []
         self._numbers = count()
         self._timer = None
@@ -60,11 +58,12 @@ class Deadlines(object):
         """
         Some call has ended: forget the deadlines that nobody needs, and the timer with the last of them.
         """
-        if not self._calls:
+        calls = self._protocol._outstanding
+        if not calls:
             del self._heap[:]
             self._unschedule()
-        elif len(self._heap) > 2 * len(self._calls) + _SLACK:
-            self._heap = [entry for entry in self._heap if entry[2] in self._calls]
+        elif len(self._heap) > 2 * len(calls) + _SLACK:
+            self._heap = [entry for entry in self._heap if entry[2] in calls]
             heapify(self._heap)
 
     def _schedule(self, clock, wait, time):
@@ -84,13 +83,14 @@ class Deadlines(object):
         try:
             while self._heap and self._heap[0][0] <= now:
                 _, _, msgID, then = heappop(self._heap)
-                if msgID not in self._calls:
+                if msgID not in self._protocol._outstanding:
                     continue
                 if then is None:
-                    self._giveUp(msgID)
+                    self._protocol._timeout(msgID)
                 else:
                     then()
         finally:
             if self._heap:
                 time = self._heap[0][0]
-                self._schedule(clock, max(0, time - now), time)
+                # The clock is asked again, as what was called may have taken its time.
+                self._schedule(clock, max(0, time - clock.seconds()), time)

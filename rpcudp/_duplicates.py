@@ -11,8 +11,8 @@ that came one after another are a generation, and are forgotten together, the ol
 
 from collections import deque
 
-# Bytes that a request takes besides its key and its answer, measured and rounded up.
-ENTRY_OVERHEAD = 192
+# Bytes that a request takes besides its key, its datagram and its answer, measured and rounded up.
+ENTRY_OVERHEAD = 320
 
 # Of all generations, all in.
 MAX_BYTES = 16 << 20
@@ -22,9 +22,9 @@ GENERATIONS = 64
 GENERATION_BYTES = MAX_BYTES // GENERATIONS
 
 
-class RequestID(bytes):
+class SecondID(bytes):
     """
-    A message id that leads to its request, however it is handed around.
+    The message id of a request whose sender gave the same one to another request before.
 
     @ivar key: the key of the request in the cache.
     @type key: L{bytes}
@@ -35,14 +35,21 @@ class DuplicateRequestCache(object):
     """
     The requests of late, and their answers.
 
-    A key is the bytes of the datagram and its sender.  Nothing in here is an object that the garbage collector would
-    look at, again and again, as there may be tens of thousands.
+    A request is remembered from when it is handed on, so that its copies are known by their bytes; that it is carried
+    out is noted when that begins.  Nothing in here is an object that the garbage collector would look at, again and
+    again, as there may be tens of thousands.
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _lifetime: for how many seconds a request is remembered; together with others, a little longer.
 
-    @ivar _answers: by key, the datagrams that answered the requests; empty where there is no answer, or none yet.
+    @ivar _now, _msgID, _key: of the request that was identified last, the time, the message id and the key.
+
+    @ivar _requests: by key, the datagrams.  A key is made of the message id and the sender, so that it can be made again
+        of what is handed through a subclass's code; only that of a L{SecondID} is not.
+
+    @ivar _answers: by key, of those that are carried out, the datagrams that answered them; empty where there is no
+        answer, or none yet.
 
     @ivar _older: of each generation before the current one, the oldest first: when its last request expires, its bytes,
         and its keys.
@@ -58,59 +65,81 @@ class DuplicateRequestCache(object):
     def __init__(self, clock, lifetime):
         self._clock = clock
         self._lifetime = lifetime
+        self._requests = {}
         self._answers = {}
         self._older = deque()
         self._olderSize = 0
-        self._expires = self._ends = float("-inf")
+        self._now = self._expires = self._ends = float("-inf")
         self._size = 0
         self._keys = []
+        self._msgID = self._key = None
 
-    def enter(self, msgID, datagram, sender):
+    def identify(self, msgID, datagram, sender):
         """
-        A request came.  If it is new, it is remembered from now on.
+        A request came.
 
-        @return: its message id, for the other methods; and C{None} if it is new, else the answer to it, which is empty
-            where there is no answer, or none yet.
-        @rtype: L{tuple} of L{RequestID} and L{bytes}
+        @return: its message id, and its answer: C{None} if it was not carried out yet, and empty if it has no answer,
+            or none yet.
+        @rtype: L{tuple}
         """
         now = self._clock().seconds()
+        if now < self._now:
+            self._setBack(self._now - now)
+        self._now = now
         if now >= self._ends or self._size > GENERATION_BYTES:
-            self._beginGeneration(now)
-        request = RequestID(msgID)
-        request.key = key = datagram + repr(sender).encode("utf-8")
-        answer = self._answers.get(key)
-        if answer is None:
-            self._answers[key] = b""
+            self._beginGeneration()
+        key = msgID + repr(sender).encode("utf-8")
+        if self._requests.get(key) != datagram:
+            second = key + datagram
+            if key in self._requests or second in self._requests:
+                msgID = SecondID(msgID)
+                msgID.key = key = second
+        self._msgID = msgID
+        self._key = key
+        return msgID, self._answers.get(key)
+
+    def remember(self, datagram):
+        """
+        Remember the request that was identified last.
+        """
+        key = self._key
+        if key not in self._requests:
+            self._requests[key] = datagram
             self._keys.append(key)
-            self._size += ENTRY_OVERHEAD + len(key)
-            self._expires = now + self._lifetime
-        return request, answer
+            self._size += ENTRY_OVERHEAD + len(key) + len(datagram)
+            self._expires = self._now + self._lifetime
 
-    def leave(self, request):
+    def begin(self, msgID, sender):
         """
-        Forget a request, the last that was entered.
-        """
-        self._keys.pop()
-        del self._answers[request.key]
-        self._size -= ENTRY_OVERHEAD + len(request.key)
+        A request is to be carried out.
 
-    def answered(self, request, answer):
+        @return: C{None}, or, if it was carried out before, its answer; that is empty if it has none, or none yet.
+        """
+        key = self._key if msgID is self._msgID else _keyOf(msgID, sender)
+        answer = self._answers.get(key)
+        if answer is None and key in self._requests:
+            self._answers[key] = b""
+        return answer
+
+    def answered(self, msgID, sender, answer):
         """
         Remember the answer to a request, unless that is forgotten.
 
         @param answer: the datagram.
         """
-        if request.key in self._answers:
-            self._answers[request.key] = answer
+        key = self._key if msgID is self._msgID else _keyOf(msgID, sender)
+        if key in self._requests:
+            self._answers[key] = answer
             self._size += len(answer)
             if self._size > GENERATION_BYTES:
                 # Not for the next request to do: there may be many answers before it.
-                self._beginGeneration(self._clock().seconds())
+                self._beginGeneration()
 
-    def _beginGeneration(self, now):
+    def _beginGeneration(self):
         """
         Begin another generation, and forget those that are too old or too many.
         """
+        now = self._now
         self._older.append((self._expires, self._size, self._keys))
         self._olderSize += self._size
         self._size = 0
@@ -124,4 +153,22 @@ class DuplicateRequestCache(object):
             self._older.popleft()
             self._olderSize -= size
             for key in keys:
-                del self._answers[key]
+                del self._requests[key]
+                self._answers.pop(key, None)
+
+    def _setBack(self, step):
+        """
+        The clock was set back, and nothing is to be remembered for longer by it.
+        """
+        self._expires -= step
+        self._ends -= step
+        self._older = deque((expires - step, size, keys) for expires, size, keys in self._older)
+
+
+def _keyOf(msgID, sender):
+    """
+    @param msgID: equal to the message id of a request, of whatever type.
+    """
+    if isinstance(msgID, SecondID):
+        return msgID.key
+    return bytes(bytearray(msgID)) + repr(sender).encode("utf-8")

@@ -6,39 +6,52 @@ one near nothing else.  It packs what is made of exactly the types that both kno
 types in it and no key twice.  All that it refuses, for these reasons or its own, is done again by u-msgpack-python,
 which decides: the bytes, the values and the refusals are the same with this module and without.
 
-It cannot be imported where C{msgpack} has no C extension (not installed, Python 2, PyPy), as it would not be faster.
+It cannot be imported where C{msgpack} has no C extension (not installed, Python 2, PyPy), as it would not be faster, or
+where it is of another major version than this was tried with: those before 1 take text for bytes.
 """
 
+import msgpack
 import umsgpack
 from msgpack import _cmsgpack
+
+from rpcudp import _codec
+
+if msgpack.version[0] != 1:
+    raise ImportError("msgpack is {!r}, and this needs version 1".format(msgpack.version))
 
 # What both pack alike, besides lists, tuples and dictionaries of it.
 _SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
 
-# Levels of these within each other; either packer goes deeper, but not equally deep.
-_MAX_DEPTH = 128
+# Bytes.  A packer keeps a buffer of the longest that it has packed, so one that had more is not kept.
+_KEPT = 1 << 16
 
 # The C extension takes memory for as many items as are announced, for each of a thousand arrays within each other.
 _MAX_ITEMS = 1024
 
-_packer = _cmsgpack.Packer(use_bin_type=True)
+
+def _newPacker():
+    return _cmsgpack.Packer(use_bin_type=True)
+
+
+_packer = _newPacker()
 
 
 def pack(value):
     """
-    @return: C{value} as MessagePack.
-    @rtype: L{bytes}
-
-    @raise Exception: what u-msgpack-python raises, where C{value} has no such form.
+    The same as L{_codec.pack}.
     """
+    global _packer
     if not umsgpack.compatibility:
         try:
-            if _arePlain((value,), _MAX_DEPTH):
-                return _packer.pack(value)
+            if _arePlain((value,), _codec.MAX_DEPTH):
+                payload = _packer.pack(value)
+                if len(payload) > _KEPT:
+                    _packer = _newPacker()
+                return payload
         except (OverflowError, UnicodeEncodeError):
             # An integer of more than 64 bits, or a surrogate.
-            pass
-    return umsgpack.packb(value)
+            _packer = _newPacker()
+    return _codec.pack(value)
 
 
 def unpack(payload):
@@ -61,7 +74,7 @@ def unpack(payload):
         except Exception:
             # Of many types, and all of them mean that u-msgpack-python decides.
             pass
-    return umsgpack.unpackb(payload)
+    return _codec.unpack(payload)
 
 
 def _arePlain(parts, depth):

@@ -2,14 +2,18 @@
 Which method of a protocol a request is for, and whose mistake it is when the call fails.
 
 Arguments that do not fit a handler are the peer's mistake, and a TypeError inside the handler is ours; Python raises
-the same error for both.  What differs is where: arguments that do not fit fail in the frame that makes the call, before
-any code of the handler runs.  That frame is L{carryOut}'s or, for a decorated handler, its decorator's; with
-C{inlineCallbacks}, for one, it is Twisted's.  (So a TypeError that a decorator raises itself passes for the peer's.)
-The question is asked only once a call has failed, so that no answered request pays for it.
+the same error for both.  What differs is that the one names the handler's function, or one of its decorators', and is
+raised before any code of the handler has run.  It may be raised late, if a decorator is a coroutine.  The question is
+asked only once a call has failed, so that no answered request pays for it.
 """
 
 import inspect
+import re
 import sys
+from functools import partial
+
+# What Python says of a call that does not fit, after the name of the function.
+_MISFIT = re.compile(r"([^\s.]+)\(\) (?:takes|missing|got) ")
 
 
 class Refused(Exception):
@@ -28,7 +32,7 @@ def carryOut(protocol, method, sender, arguments):
 
     @type arguments: L{list}
 
-    @return: what the handler returns.
+    @return: the handler, and what it returns.
 
     @raise Refused: if there is no such handler, or C{arguments} do not fit it.
     @raise BaseException: what the handler raises.
@@ -41,48 +45,121 @@ def carryOut(protocol, method, sender, arguments):
     if not callable(handler):
         raise Refused("no such method")
     try:
-        return handler(sender, *arguments)
+        return handler, handler(sender, *arguments)
     except TypeError as error:
-        if _isMisfit(handler, sys.exc_info()[2]):
+        frames = _framesOf(sys.exc_info()[2].tb_next)
+        entered = bool(frames)
+        if _isMisfit(handler, error, frames, entered) or not entered and _isForeign(handler, sender, arguments):
             raise Refused(error)
         raise
 
 
-def _isMisfit(handler, traceback):
+def isLateMisfit(handler, failure):
     """
-    @param traceback: of a L{TypeError}; its first entry is the frame that called C{handler}.
+    @param failure: of a handler that was called, or of what it returned.
 
-    @return: whether the error is of a call that did not fit the handler, or what its decorators hand on to it.
+    @return: whether it says that what the handler's decorators handed on did not fit.
     @rtype: L{bool}
     """
-    innermost = traceback
-    while innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    return innermost is traceback or innermost.tb_frame.f_code in _decorators(handler)
+    frames = [frame[:2] for frame in failure.frames]
+    return failure.check(TypeError) is not None and _isMisfit(handler, failure.value, frames, True)
 
 
-def _decorators(handler):
+def _framesOf(traceback):
     """
-    @return: the code of the decorators around C{handler}, where they are functions that keep its name, as
-        C{functools.wraps} has them do.  (It leaves C{__wrapped__} behind on Python 3 only, but a closure on both.)
+    @return: the function's and the file's name of each frame of a traceback, the outermost first.
+    """
+    frames = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append((code.co_name, code.co_filename))
+        traceback = traceback.tb_next
+    return frames
+
+
+def _isMisfit(handler, error, frames, entered):
+    """
+    @type error: L{TypeError}
+
+    @param frames: through which it came, the function's and the file's name of each.
+
+    @param entered: whether C{handler} itself began to run, and only what it decorates may not have.
+
+    @return: whether it says that the call of C{handler}, or of what its decorators hand on to it, did not fit.
+    @rtype: L{bool}
+    """
+    layers = _layers(handler)
+    misfit = _MISFIT.search(str(error))
+    if misfit is None or not layers:
+        return False
+    innermost = layers[-1].__code__
+    return (innermost.co_name, innermost.co_filename) not in frames and any(
+        misfit.group(1) in (layer.__name__, layer.__code__.co_name) for layer in layers[entered:]
+    )
+
+
+def _isForeign(handler, sender, arguments):
+    """
+    @return: whether C{handler} is no function of Python's, so that it is not known whether C{arguments} fit it.
+    @rtype: L{bool}
+    """
+    if _layers(handler):
+        return False
+    try:
+        inspect.signature(handler).bind(sender, *arguments)
+    except (AttributeError, TypeError, ValueError):
+        # Python 2 has no signatures, and not every function has one.
+        return True
+    return False
+
+
+def _layers(handler):
+    """
+    @return: the functions that are run when C{handler} is called: its decorators, the outermost first, and its own.
     @rtype: L{list}
     """
     layers = []
-    function = getattr(handler, "__func__", handler)
-    # A function that calls itself may be in its own closure.
-    while function is not None and function not in layers:
+    while handler is not None:
+        while isinstance(handler, partial):
+            handler = handler.func
+        function = getattr(handler, "__func__", handler)
+        if not inspect.isfunction(function):
+            function = getattr(type(handler), "__call__", None)
+            function = getattr(function, "__func__", function)
+        # A function that calls itself may be in its own closure.
+        if not inspect.isfunction(function) or function in layers:
+            break
         layers.append(function)
-        function = _decorated(function)
-    return [decorator.__code__ for decorator in layers[:-1]]
+        handler = _decorated(handler)
+    return layers
 
 
-def _decorated(function):
-    for cell in getattr(function, "__closure__", None) or ():
+def _decorated(handler):
+    """
+    @return: what C{handler} decorates, where it keeps its name as C{functools.wraps} has it do, or C{None}.
+    """
+    decorated = getattr(handler, "__wrapped__", None)
+    if decorated is not None:
+        return decorated
+    # Python 2 does not leave C{__wrapped__} behind: what has the same name is in a closure or an attribute, or in those
+    # of such a function.
+    name = getattr(handler, "__name__", None)
+    seen = [handler]
+    for thing in seen:
+        for part in _partsOf(thing):
+            if inspect.isfunction(part) and part not in seen:
+                if part.__name__ == name:
+                    return part
+                seen.append(part)
+    return None
+
+
+def _partsOf(thing):
+    parts = list(getattr(thing, "__dict__", {}).values())
+    for cell in getattr(getattr(thing, "__func__", thing), "__closure__", None) or ():
         try:
-            inner = cell.cell_contents
+            parts.append(cell.cell_contents)
         except ValueError:
             # A variable that has no value yet.
-            continue
-        if inspect.isfunction(inner) and inner.__name__ == function.__name__:
-            return inner
-    return None
+            pass
+    return parts

@@ -35,7 +35,7 @@ def isDeeper(payload, limit):
     @rtype: L{bool}
     """
     # Every level begins with a byte of its own, so that most payloads need no closer look.
-    if len(payload) <= limit or len(payload.translate(None, _NO_CONTAINER)) <= limit:
+    if len(payload.translate(None, _NO_CONTAINER)) <= limit:
         return False
     codes = bytearray(payload)
     position = 0

@@ -13,14 +13,23 @@ from collections import OrderedDict
 
 from twisted.internet.error import MessageLengthError
 
-# 10055 is Windows' WSAENOBUFS, for which not every Python has a name.
-BUFFER_FULL = frozenset([errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055])
+from rpcudp._addresses import connectedPeer
+
+# The send buffer of the socket is full, whatever the destination.
+SOCKET_FULL = frozenset([errno.EAGAIN, errno.EWOULDBLOCK])
+
+# A queue beyond it is full, which may be that of one destination's network alone.  10055 is Windows' WSAENOBUFS, for
+# which not every Python has a name.
+QUEUE_FULL = frozenset([errno.ENOBUFS, 10055])
 
 # Seconds.  A full buffer of 200 KB takes this long on a line of 300 Mbit/s.
 RETRY_INTERVAL = 0.005
 
 # Datagrams.  Strangers can make a node answer, so what waits must have an end: 4096 times 8 KiB are 32 MiB.
 MAX_WAITING = 4096
+
+# Destinations whose queues are full that are tried at one attempt, as each costs a system call.
+MAX_TRIED = 100
 
 
 class SendQueue(object):
@@ -32,8 +41,8 @@ class SendQueue(object):
 
     @ivar _noteLoss: told of each datagram that is lost, where to, and why.
 
-    @ivar _waiting: what the operating system has yet to take: by datagram and address, the other arguments of L{send},
-        and the time.
+    @ivar waiting: what the operating system has yet to take: the transport, datagram, address, patience and time, by
+        message id for a call and else by datagram and address.
 
     @ivar _retrying: the timer of the next attempt, or C{None}.
     """
@@ -41,10 +50,10 @@ class SendQueue(object):
     def __init__(self, clock, noteLoss):
         self._clock = clock
         self._noteLoss = noteLoss
-        self._waiting = OrderedDict()
+        self.waiting = OrderedDict()
         self._retrying = None
 
-    def send(self, transport, datagram, address, isWanted):
+    def send(self, transport, datagram, address, msgID=None, patience=None):
         """
         Send a datagram now, or as soon as its turn has come and the send buffer has room.  A copy of one that is still
         waiting becomes one with it.
@@ -55,67 +64,105 @@ class SendQueue(object):
 
         @type address: L{tuple} of an IP and a port
 
-        @param isWanted: called before every later attempt with the datagram and the seconds since the first; once it
-            returns C{False}, the datagram is forgotten.
+        @param msgID: of the call that the datagram is for, so that it can be forgotten with the call.
+
+        @param patience: returns for how many seconds the datagram may wait; by default there is no end.
 
         @raise Exception: what the transport raises that is not the operating system's.
         """
-        if not self._waiting and self._offer(transport, datagram, address):
+        if not self.waiting and self._offer(transport, datagram, address) is None:
             return
-        if len(self._waiting) == MAX_WAITING:
+        key = msgID or (datagram, address)
+        if key in self.waiting:
+            return
+        if len(self.waiting) == MAX_WAITING:
             self._noteLoss(datagram, address, "{} are waiting".format(MAX_WAITING))
             return
-        self._waiting[datagram, address] = transport, isWanted, self._clock().seconds()
-        self._retryLater()
+        clock = self._clock()
+        self.waiting[key] = transport, datagram, address, patience and patience(), clock.seconds()
+        self._retryLater(clock)
+
+    def forget(self, msgID):
+        """
+        A call has ended: what it still has to send is not wanted any more.
+        """
+        self.waiting.pop(msgID, None)
+        self._stopWithoutWork()
 
     def clear(self):
         """
         Forget what waits, and the timer.
         """
-        self._waiting.clear()
-        if self._retrying is not None:
+        self.waiting.clear()
+        self._stopWithoutWork()
+
+    def _stopWithoutWork(self):
+        if not self.waiting and self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
 
-    def _retryLater(self):
+    def _retryLater(self, clock):
         if self._retrying is None:
-            self._retrying = self._clock().callLater(RETRY_INTERVAL, self._retry)
+            self._retrying = clock.callLater(RETRY_INTERVAL, self._retry)
+        elif self._retrying.getTime() > clock.seconds() + RETRY_INTERVAL:
+            # The clock was set back, and the port is not to be mute until it has caught up.
+            self._retrying.reset(RETRY_INTERVAL)
 
     def _retry(self):
         self._retrying = None
-        now = self._clock().seconds()
+        clock = self._clock()
+        now = clock.seconds()
+        blocked = set()
         try:
-            while self._waiting:
-                if self._isFullFor(next(iter(self._waiting)), now):
+            # What is sent meanwhile waits for the next time.
+            for key, entry in list(self.waiting.items()):
+                address = entry[2]
+                if address in blocked or self.waiting.get(key) is not entry:
+                    continue
+                code = self._attempt(key, entry, now)
+                if code is None:
+                    continue
+                blocked.add(address)
+                if code in SOCKET_FULL or len(blocked) == MAX_TRIED:
                     break
         finally:
-            if self._waiting:
-                self._retryLater()
+            if self.waiting:
+                self._retryLater(clock)
 
-    def _isFullFor(self, first, now):
+    def _attempt(self, key, entry, now):
         """
-        @return: whether the datagram that waits longest has to wait on.  It is forgotten otherwise, and if it raises.
-        @rtype: L{bool}
+        @return: C{None}, or why a datagram has to wait on, as L{_offer} does.  It is forgotten otherwise, and if sending
+            it raises.
         """
-        transport, isWanted, since = self._waiting[first]
-        isFull = False
+        transport, datagram, address, patience, since = entry
+        code = None
         try:
-            isFull = isWanted(first[0], now - since) and not self._offer(transport, *first)
+            if patience is None or now - since < patience:
+                code = self._offer(transport, datagram, address)
         finally:
-            if not isFull:
-                # It may be gone already, with all others, if sending it had the port closed.
-                self._waiting.pop(first, None)
-        return isFull
+            # It may be gone already, with all others, if sending it had the port closed.
+            if code is None and self.waiting.get(key) is entry:
+                del self.waiting[key]
+        return code
 
     def _offer(self, transport, datagram, address):
         """
-        @return: whether the datagram is off our hands, sent or lost.
-        @rtype: L{bool}
+        @return: C{None} if the datagram is off our hands, sent or lost, or else the error number that says what is full.
         """
+        destination = address
+        if getattr(transport, "_connectedAddr", transport) is not None:
+            peer = connectedPeer(transport)
+            if peer is not None:
+                if peer != address[:2]:
+                    self._noteLoss(datagram, address, "the port is connected to {!r}".format(peer))
+                    return None
+                # Twisted compares how the address is spelt.
+                destination = None
         try:
-            transport.write(datagram, address)
+            transport.write(datagram, destination)
         except (socket.error, MessageLengthError) as error:
-            if error.args and error.args[0] in BUFFER_FULL:
-                return False
+            code = error.args[0] if error.args else None
+            if code in SOCKET_FULL or code in QUEUE_FULL:
+                return code
             self._noteLoss(datagram, address, error)
-        return True
+        return None

@@ -5,56 +5,42 @@ How a call travels::
 
     caller                                            answerer
     protocol.sayhi(address, name)                     datagramReceived
-        wire.encode, SendQueue  -----request----->        wire.decode, DuplicateRequestCache
-        a Deferred in _outstanding                    _acceptRequest
-    datagramReceived                                      rpc_sayhi(sender, name)
-        wire.decode             <----response-----    _sendResponse
-    _acceptResponse fires the Deferred                    wire.encode, SendQueue
+      Caller.call                                       Answerer.identify: is it a copy?
+        wire.encode, SendQueue  -----request----->      wire.decode
+        a Deferred in _outstanding                      Answerer.receive: is there room for it?
+    datagramReceived                                  _acceptRequest
+      wire.decode                                       carryOut: rpc_sayhi(sender, name)
+    _acceptResponse             <----response-----    _sendResponse
+      Caller.end fires the Deferred                     wire.encode, SendQueue
 
-What each file owns: C{wire} the bytes, with C{fastcodec} to make them sooner and C{nesting} to know how deep they go;
-C{sending} what the operating system makes of them; C{deadlines} how long calls wait; C{duplicates} which requests came
-before; C{handlers} the way from a request to its handler; and this one the table of the calls in flight and what
-becomes of a handler's result.
+What each file owns: C{wire} the bytes, with C{_fastcodec} to make them sooner and C{_nesting} to know how deep they go;
+C{_calling} the caller's half, with C{_deadlines} for how long calls wait; C{_answering} the answerer's, with
+C{_duplicates} for which requests came before, C{_sharing} for how much may be in hand, and C{_handlers} for the way from
+a request to its handler; C{_sending} what the operating system makes of datagrams; C{_addresses} where they can go;
+C{_logging} what is said of them; and this one the interface, the hooks and the way in.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
-C{_acceptResponse}, C{_sendResponse} and C{_timeout}.  The rest bear two underscores, so that no subclass hits one of
-them by accident.
+C{_acceptResponse}, C{_sendResponse} and C{_timeout}.  The rest begin with C{_rpcudp}, so that no subclass hits one of
+them by accident, whatever it is called itself.
 """
 
-import binascii
 import functools
-import types
-from builtins import int, str
+from builtins import int
 from numbers import Real
-from socket import AF_INET, AF_INET6, SO_RCVBUF, SOL_SOCKET, error
+from socket import SO_RCVBUF, SOL_SOCKET, error
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from rpcudp import wire
-from rpcudp._deadlines import Deadlines
-from rpcudp._duplicates import DuplicateRequestCache, RequestID
-from rpcudp.exceptions import MalformedMessage
-from rpcudp._handlers import Refused, carryOut
+from rpcudp._addresses import connectedPeer
+from rpcudp._answering import Answerer
+from rpcudp._calling import Caller, scheduleOf
+from rpcudp._logging import note, noteMalformed
 from rpcudp._sending import SendQueue
-
-log = Logger()
-
-# What a handler returns that becomes a result later.  Python 2 has no coroutines.
-_LATER = (Deferred, getattr(types, "CoroutineType", Deferred))
-
-# On Python 2 an IP address may be a native string as well.
-_TEXT = (str, type(""))
 
 # Bytes.
 _RECEIVE_BUFFER = 1 << 20
-
-# How a socket spells 255.255.255.255.
-_BROADCAST = "<broadcast>"
 
 
 class RPCProtocol(DatagramProtocol, object):
@@ -67,27 +53,30 @@ class RPCProtocol(DatagramProtocol, object):
     L{twisted.internet.defer.CancelledError}.  The call itself raises, and leaves nothing behind,
 
       - L{RuntimeError}, if this protocol does not listen on a port;
-      - L{ValueError}, if C{address} is no C{(ip, port)} pair, or of another IP version than the port;
-      - L{MalformedMessage}, if the arguments cannot be serialised, or are too long (see L{wire.encode}).
+      - L{twisted.internet.error.InvalidAddressError}, a L{ValueError}, if C{address} is no C{(ip, port)} pair, of another
+        IP version than the port, or not the one that the port is connected to;
+      - L{rpcudp.exceptions.MalformedMessage}, if the arguments cannot be serialised, are too long, or nest too deep (see L{wire.encode}).
 
     A method C{rpc_NAME(self, sender, *arguments)} of a subclass is open to the network.  C{sender} is the C{(ip, port)}
-    pair of the caller.  What it returns is the answer, at once or, from a L{Deferred} or a coroutine, later.  If it
-    fails, or its result cannot be sent, that is logged and there is no answer.
+    pair of the caller.  What it returns is the answer, at once or, from a L{Deferred}, a coroutine or an asyncio
+    C{Future}, later.  If it fails, or its result cannot be sent, that is logged and there is no answer.
 
     @cvar noisy: whether the log tells the life of each datagram, and not only what the application did wrong.
     @type noisy: L{bool}
 
-    @cvar _kinds: the network that this class speaks to.
-    @type _kinds: L{wire.Kinds}
+    @cvar _rpcudpKinds: the network that this class speaks to.
+    @type _rpcudpKinds: L{wire.Kinds}
 
-    @ivar _waitTimeout: for how many seconds a call waits for its answer, or the schedule.
+    @ivar _waitTimeout: for how many seconds a call waits for its answer, or the schedule.  It may be replaced at any
+        time, and holds for the calls after that.
 
-    @ivar _outstanding: the calls in flight: by message id, the L{Deferred} of each.
+    @ivar _outstanding: the calls in flight: by message id, the L{Deferred} of each.  A subclass may replace it by
+        another one; calls in flight that are not in that are forgotten, and their Deferreds never fire.
     @type _outstanding: L{dict}
     """
 
     noisy = False
-    _kinds = wire.RPCUDP
+    _rpcudpKinds = wire.RPCUDP
 
     def __init__(self, waitTimeout=5, reactor=None, maxConcurrent=1000, duplicateLifetime=60):
         """
@@ -99,11 +88,12 @@ class RPCProtocol(DatagramProtocol, object):
         @type reactor: provider of L{twisted.internet.interfaces.IReactorTime}
 
         @param maxConcurrent: how many requests are being answered at one time, their handlers' Deferreds not yet fired.
-            Anyone can send requests, so there has to be an end; one above it is dropped.
+            Anyone can send requests, so there has to be an end; one above it is dropped.  So is one whose sender holds
+            as many places as are free (see L{rpcudp._sharing}): one sender alone gets half of them.
         @type maxConcurrent: positive L{int}
 
         @param duplicateLifetime: for how many seconds a request is remembered, so that a copy of it is not carried out
-            again (see L{rpcudp._duplicates}); 0 for not at all.
+            again (see L{rpcudp._duplicates}); 0 turns that off.
         @type duplicateLifetime: a finite number, not negative
 
         @raise TypeError: if C{waitTimeout} is no number nor schedule, C{reactor} has no C{callLater}, C{maxConcurrent}
@@ -112,9 +102,10 @@ class RPCProtocol(DatagramProtocol, object):
             C{maxConcurrent} is less than 1, or C{duplicateLifetime} is negative or not finite.
         """
         self._waitTimeout = waitTimeout
-        if not self.__waits():
+        waits = scheduleOf(self)
+        if not waits:
             raise ValueError("waitTimeout is {!r}, and has no wait in it".format(waitTimeout))
-        for wait in self.__waits():
+        for wait in waits:
             if not isinstance(wait, Real):
                 raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
             if not 0 < wait < float("inf"):
@@ -130,12 +121,11 @@ class RPCProtocol(DatagramProtocol, object):
         if not 0 <= duplicateLifetime < float("inf"):
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         self._outstanding = {}
-        self.__reactor = reactor
-        self.__maxConcurrent = maxConcurrent
-        self.__beingAnswered = 0
-        self.__deadlines = Deadlines(self.__clock, self._outstanding, self._timeout)
-        self.__sendQueue = SendQueue(self.__clock, self.__noteLoss)
-        self.__duplicates = DuplicateRequestCache(self.__clock, duplicateLifetime) if duplicateLifetime else None
+        clock = functools.partial(_findClock, self, reactor)
+        sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
+        self._rpcudpSendQueue = sendQueue
+        self._rpcudpCaller = Caller(self, clock, sendQueue)
+        self._rpcudpAnswerer = Answerer(self, clock, sendQueue, maxConcurrent, duplicateLifetime)
 
     def __getattr__(self, name):
         """
@@ -145,221 +135,123 @@ class RPCProtocol(DatagramProtocol, object):
         """
         if name.startswith(("_", "rpc_")):
             raise AttributeError("{!r} object has no attribute {!r}".format(type(self).__name__, name))
-        return functools.partial(self.__call, name)
+        return functools.partial(self._rpcudpCaller.call, name)
 
     def doStart(self):
         """
-        Twisted's, for when a port has taken this protocol.  It receives no more than 8192 bytes by default, and so
-        would cut a payload that has this length itself.
+        Called by Twisted when a port has taken this protocol.  The port receives no more than 8192 bytes by default, and
+        so would cut a payload that has this length itself.
         """
-        if getattr(self.transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
-            self.transport.maxPacketSize = wire.MAX_DATAGRAM
-        if hasattr(self.transport, "socket"):
-            _enlargeReceiveBuffer(self.transport.socket)
+        transport = self.transport
+        if getattr(transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
+            transport.maxPacketSize = wire.MAX_DATAGRAM
+        if hasattr(transport, "socket"):
+            _enlargeReceiveBuffer(transport.socket)
+            _noticeConnection(transport)
         DatagramProtocol.doStart(self)
 
     def doStop(self):
         """
-        Twisted's, for when the port is closed.  Every call in flight is given up, no timer stays behind, and the
-        protocol may listen again.
+        Called by Twisted when the port is closed.  Every call in flight is given up, no timer stays behind, and the
+        protocol may listen again, even in C{stopProtocol}.
         """
+        inFlight = list(self._outstanding)
+        self._rpcudpSendQueue.clear()
         try:
             DatagramProtocol.doStop(self)
         finally:
-            self.__sendQueue.clear()
-            for msgID in list(self._outstanding):
+            for msgID in inFlight:
                 self._timeout(msgID)
-
-    def __clock(self):
-        if self.__reactor is not None:
-            return self.__reactor
-        try:
-            return self.transport.reactor
-        except AttributeError:
-            # Here, because the import installs a reactor.
-            from twisted.internet import reactor
-
-            return reactor
-
-    def __call(self, method, address, *arguments):
-        if self.transport is None:
-            raise RuntimeError("{} cannot be called: this protocol does not listen on a port".format(method))
-        if isinstance(method, bytes):
-            # An attribute's name on Python 2.
-            method = method.decode("utf-8")
-        address = _checkAddress(address, self.transport)
-        msgID = wire.newMessageID()
-        datagram = wire.encode(self._kinds.request, msgID, (method, arguments))
-        deferred = self._outstanding[msgID] = Deferred(functools.partial(self.__forget, msgID))
-        if self.noisy:
-            _note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
-        try:
-            self.__transmit(msgID, datagram, address, self.__waits())
-        except Exception:
-            self.__forget(msgID)
-            raise
-        return deferred
-
-    def __waits(self):
-        return self._waitTimeout if isinstance(self._waitTimeout, (tuple, list)) else (self._waitTimeout,)
-
-    def __transmit(self, msgID, datagram, address, waits):
-        """
-        Send a request, and again after each of C{waits} but the last, after which the call is given up.
-        """
-        rest = waits[1:]
-        then = functools.partial(self.__retransmit, msgID, datagram, address, rest) if rest else None
-        self.__deadlines.add(msgID, waits[0], then)
-        self.__sendQueue.send(self.transport, datagram, address, self.__isInFlight)
-
-    def __retransmit(self, msgID, datagram, address, waits):
-        if self.noisy:
-            _note("calling {peer} again [{msgID}]", msgID, peer=address)
-        self.__transmit(msgID, datagram, address, waits)
-
-    def __isInFlight(self, datagram, waited):
-        return wire.messageID(datagram) in self._outstanding
 
     def _timeout(self, msgID):
         """
         Give up a call: it fires C{(False, None)}.  A message id that is not in flight is ignored.
+
+        A subclass that overrides this without calling it has calls that never end.
         """
         if msgID in self._outstanding:
             if self.noisy:
-                _note("no answer [{msgID}]", msgID)
-            self.__fire(msgID, (False, None))
-
-    def __fire(self, msgID, outcome):
-        try:
-            self._outstanding.pop(msgID).callback(outcome)
-        finally:
-            # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
-            self.__deadlines.prune()
-
-    def __forget(self, msgID, deferred=None):
-        del self._outstanding[msgID]
-        self.__deadlines.prune()
+                note("no answer [{msgID}]", msgID)
+            self._rpcudpCaller.end(msgID, (False, None))
 
     def datagramReceived(self, datagram, address):
         """
-        Twisted's, for each datagram.  One that is malformed is dropped.
+        Called by Twisted for each datagram.  One that is malformed is dropped, and so is one of a stranger that came
+        before the port was connected.
         """
-        try:
-            kind, msgID, data = wire.decode(datagram, self._kinds)
-        except MalformedMessage as error:
-            if self.noisy:
-                _note("dropped a datagram of {peer}: {reason}", peer=address, reason=error)
-            return
-        if kind == self._kinds.response:
-            self._acceptResponse(msgID, data, address)
-            return
-        if self.__duplicates is not None:
-            msgID, answer = self.__duplicates.enter(msgID, datagram, address)
-            if answer is not None:
-                self.__answerAgain(answer, msgID, address)
+        if getattr(self.transport, "_connectedAddr", self) is not None:
+            peer = connectedPeer(self.transport)
+            if peer is not None and peer != address[:2]:
                 return
-        if self.__beingAnswered < self.__maxConcurrent:
-            self._acceptRequest(msgID, data, address)
-        else:
-            self.__dropRequest(msgID, address)
-
-    def __answerAgain(self, answer, msgID, address):
-        if answer:
-            if self.noisy:
-                _note("answering {peer} again [{msgID}]", msgID, peer=address)
-            self.__sendQueue.send(self.transport, answer, address, self.__isWorthAnswering)
+        kind = datagram[:1]
+        kinds = self._rpcudpKinds
+        if kind == kinds.response:
+            self._rpcudpCaller.receive(datagram, address)
+        elif kind == kinds.request:
+            self._rpcudpAnswerer.receive(datagram, address)
         elif self.noisy:
-            _note("dropped a copy of a request of {peer} that has no answer [{msgID}]", msgID, peer=address)
-
-    def __dropRequest(self, msgID, address):
-        if self.__duplicates is not None:
-            # A retransmission may find room.
-            self.__duplicates.leave(msgID)
-        if self.noisy:
-            text = "dropped a request of {peer}: {count} are being answered [{msgID}]"
-            _note(text, msgID, peer=address, count=self.__beingAnswered)
+            noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), address)
 
     def _acceptResponse(self, msgID, data, address):
         """
         Answer the call with C{msgID}.  The message id alone pairs the two, so that a peer may answer from another
-        address than the one that was called.  Where no call waits for it, the response is dropped.
+        address than the one that was called.  Where no call waits for it, the response is dropped; this is not even
+        called then for what came from the network.
 
         @param data: the result.
         """
         if msgID in self._outstanding:
             if self.noisy:
-                _note("answered by {peer} [{msgID}]", msgID, peer=address)
-            self.__fire(msgID, (True, data))
-        elif self.noisy:
-            _note("dropped a response of {peer} that nobody waits for [{msgID}]", msgID, peer=address)
+                note("answered by {peer} [{msgID}]", msgID, peer=address)
+            self._rpcudpCaller.end(msgID, (True, data))
 
     def _acceptRequest(self, msgID, data, address):
         """
-        Have the handler carry out a request, and answer it.
+        Have the handler carry out a request, and answer it.  This is done once for each request, however often it is
+        called for it within C{duplicateLifetime}; for copies it sends the answer again.
+
+        A subclass may call this later, or not at all: then a copy of the request is handed to it again.  What it holds
+        meanwhile is not counted by C{maxConcurrent}.  C{msgID} and C{address} have to be those that it was given, or
+        equal ones; but only with the very C{msgID} are two requests told apart to which one sender gave the same one.
 
         @param data: C{[method, arguments]}.
         """
-        method, arguments = data
-        transport = self.transport
-        try:
-            result = carryOut(self, method, address, arguments)
-            if isinstance(result, _LATER):
-                self.__answerLater(result, transport, method, msgID, address)
-            elif self.transport is transport:
-                self._sendResponse(result, msgID, address)
-        except Refused as reason:
-            if self.noisy:
-                text = "refused {method!r} to {peer}: {reason} [{msgID}]"
-                _note(text, msgID, method=method, peer=address, reason=reason)
-        except BaseException:
-            _logFailure(Failure(), method, address)
-
-    def __answerLater(self, result, transport, method, msgID, address):
-        def finish(result):
-            self.__beingAnswered -= 1
-            return result
-
-        def answer(result):
-            # Only through the port that took the request: it may be closed by now.
-            if self.transport is transport:
-                self._sendResponse(result, msgID, address)
-
-        self.__beingAnswered += 1
-        if not isinstance(result, Deferred):
-            result = ensureDeferred(result)
-        result.addBoth(finish).addCallback(answer).addErrback(_logFailure, method, address)
+        self._rpcudpAnswerer.accept(msgID, data, address)
 
     def _sendResponse(self, response, msgID, address):
         """
-        Send the response to the request with C{msgID}.
+        Send the response to the request with C{msgID}, and remember it for the copies of that.
+
+        A subclass that sends responses without calling this has copies of the request dropped, as no answer to them is
+        known here; they are not carried out again.  It may call this later, with C{msgID} and C{address} as it was given
+        them (see L{_acceptRequest}).
 
         @param response: the result.
 
-        @raise MalformedMessage: if it cannot be serialised or is too long (see L{wire.encode}).
+        @raise MalformedMessage: if it cannot be serialised, is too long or nests too deep (see L{wire.encode}).
         """
-        datagram = wire.encode(self._kinds.response, msgID, response)
-        if isinstance(msgID, RequestID):
-            self.__duplicates.answered(msgID, datagram)
-        if self.noisy:
-            _note("answering {peer} [{msgID}]", msgID, peer=address)
-        self.__sendQueue.send(self.transport, datagram, address, self.__isWorthAnswering)
-
-    def __isWorthAnswering(self, datagram, waited):
-        # How long the caller waits is not ours to know; peers of one network are likely to agree.
-        return waited < sum(self.__waits())
-
-    def __noteLoss(self, datagram, address, reason):
-        if self.noisy:
-            msgID = wire.messageID(datagram)
-            _note("lost a datagram to {peer}: {reason} [{msgID}]", msgID, peer=address, reason=reason)
+        self._rpcudpAnswerer.respond(response, msgID, address)
 
 
-def _note(text, msgID=b"", **fields):
-    log.info(text, msgID=binascii.hexlify(msgID).decode("ascii"), **fields)
+def _findClock(protocol, reactor):
+    """
+    @return: C{reactor}, or, where it is C{None}, that of the port that C{protocol} listens on, or else the global one.
+    """
+    if reactor is not None:
+        return reactor
+    try:
+        return protocol.transport.reactor
+    except AttributeError:
+        # Here, because the import installs a reactor.
+        from twisted.internet import reactor
+
+        return reactor
 
 
-def _logFailure(failure, method, peer):
-    log.failure("rpc_{method}, called by {peer}, has no answer", failure, method=method, peer=peer)
+def _noteLoss(protocol, datagram, address, reason):
+    if protocol.noisy:
+        msgID = wire.messageID(datagram)
+        note("lost a datagram to {peer}: {reason} [{msgID}]", msgID, peer=address, reason=reason)
 
 
 def _enlargeReceiveBuffer(socket):
@@ -375,24 +267,14 @@ def _enlargeReceiveBuffer(socket):
         pass
 
 
-def _checkAddress(address, transport):
+def _noticeConnection(transport):
     """
-    @return: C{address} as a socket wants it.
-    @rtype: L{tuple} of an IP and a port
-
-    @raise ValueError: if it is no such pair, or C{transport} cannot reach it.
+    Have Twisted know that an adopted socket is connected already, which it does not look for.
     """
-    if not isinstance(address, (tuple, list)) or len(address) != 2:
-        raise ValueError("address is {!r}, and not an (ip, port) pair".format(address))
-    host, port = address
-    if isinstance(host, _TEXT) and (isIPAddress(host) or host == _BROADCAST):
-        version, other = 4, AF_INET6
-    elif isinstance(host, _TEXT) and isIPv6Address(host):
-        version, other = 6, AF_INET
-    else:
-        raise ValueError("address is {!r}, and its first part not an IP address".format(address))
-    if not isinstance(port, int) or not 0 < port < 65536:
-        raise ValueError("address is {!r}, and its second part not a port from 1 to 65535".format(address))
-    if getattr(transport, "addressFamily", None) == other:
-        raise ValueError("address is {!r}, and the port does not speak IPv{}".format(address, version))
-    return host, port
+    try:
+        peer = transport.socket.getpeername()[:2]
+    except (AttributeError, error):
+        # It is not.
+        return
+    if getattr(transport, "_connectedAddr", peer) is None:
+        transport.connect(*peer)

@@ -17,7 +17,7 @@ The facts that this rests on:
 - u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
 - What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
   however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
-- What arrives nests at most 128 levels deep; L{rpcudp._nesting} says why.
+- What travels nests at most 128 levels deep; L{rpcudp._nesting} says why.
 - 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
 """
 
@@ -25,13 +25,15 @@ import os
 from builtins import str
 from collections import namedtuple
 
-from rpcudp.exceptions import MalformedMessage
+from rpcudp._codec import MAX_DEPTH, MAX_PAYLOAD
 from rpcudp._nesting import isDeeper
+from rpcudp.exceptions import MalformedMessage
 
 try:
     from rpcudp._fastcodec import pack, unpack
-except ImportError:
-    from umsgpack import packb as pack, unpackb as unpack
+except Exception:
+    # Whatever is wrong with what is installed, it is not asked for.
+    from rpcudp._codec import pack, unpack
 
 
 class Kinds(namedtuple("Kinds", ["request", "response"])):
@@ -51,12 +53,7 @@ STORJ = Kinds(request=b"\x02", response=b"\x03")
 # All in bytes.
 ID_LENGTH = 20
 HEADER_LENGTH = 1 + ID_LENGTH
-MAX_PAYLOAD = 8192
 MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
-
-# Arrays and maps within each other, those of a request itself included.
-MAX_DEPTH = 128
-
 
 def newMessageID():
     """
@@ -86,7 +83,8 @@ def encode(kind, msgID, value):
     @return: the datagram.
     @rtype: L{bytes}, at most L{MAX_DATAGRAM} of them
 
-    @raise MalformedMessage: if C{value} has no MessagePack form, or one longer than L{MAX_PAYLOAD} bytes.
+    @raise MalformedMessage: if C{value} has no MessagePack form, or one that is longer than L{MAX_PAYLOAD} bytes or deeper
+        than L{MAX_DEPTH} levels, which the peer would drop.
     """
     try:
         payload = pack(value)
@@ -118,18 +116,30 @@ def decode(datagram, kinds):
     kind = datagram[:1]
     if kind not in kinds:
         raise MalformedMessage("kind is {!r}, neither {!r} nor {!r}".format(kind, kinds.request, kinds.response))
+    return kind, messageID(datagram), decodePayload(datagram, kind == kinds.request)
+
+
+def decodePayload(datagram, isRequest):
+    """
+    The part of L{decode} that takes time: for a datagram whose kind and message id are known already.
+
+    @return: the value.
+
+    @raise MalformedMessage: as L{decode} does.
+    """
     payload = datagram[HEADER_LENGTH:MAX_DATAGRAM]
     if not payload:
         raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
-    if isDeeper(payload, MAX_DEPTH):
+    # Every level takes a byte.
+    if len(payload) > MAX_DEPTH and isDeeper(payload, MAX_DEPTH):
         raise MalformedMessage("payload is nested deeper than {} levels".format(MAX_DEPTH))
     try:
         value = unpack(payload)
     except Exception as error:
         # Besides u-msgpack's own refusals: dates that Python has not, and what else there may be.
         raise MalformedMessage("payload does not begin with a MessagePack value: {!r}".format(error))
-    if kind == kinds.request and not (
+    if isRequest and not (
         isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], list)
     ):
         raise MalformedMessage("request is not [method, [argument, ...]]")
-    return kind, messageID(datagram), value
+    return value

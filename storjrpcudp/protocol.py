@@ -13,4 +13,4 @@ class RPCProtocol(protocol.RPCProtocol):
     An L{rpcudp.protocol.RPCProtocol} that hears, and is heard by, the Storj network only.
     """
 
-    _kinds = wire.STORJ
+    _rpcudpKinds = wire.STORJ

@@ -4,16 +4,17 @@ Answering a call.
 """
 
 import functools
+import gc
 import sys
 
 from twisted.internet import defer
 
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
-from tests.support import THERE, FakeTransport, ProtocolTestCase, request
+from tests.support import HERE, THERE, FakeTransport, ProtocolTestCase, request
 
 if sys.version_info >= (3,):
-    from tests.coroutines import CoroutineTests  # noqa: F401, trial finds it here
+    from tests.coroutines import CoroutineTests, FutureTests  # noqa: F401, trial finds them here
 
 
 def keepingItsName(function):
@@ -40,6 +41,61 @@ def withToken(function):
     return wrapper
 
 
+def inGenerator(function):
+    """
+    A decorator that calls what it decorates later.
+    """
+
+    @functools.wraps(function)
+    @defer.inlineCallbacks
+    def wrapper(self, sender, *arguments):
+        yield self.permission
+        result = yield function(self, sender, *arguments)
+        defer.returnValue(result)
+
+    return wrapper
+
+
+def throughTwisted(function):
+    """
+    A decorator that has Twisted make the call.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return defer.maybeDeferred(function, *arguments)
+
+    return wrapper
+
+
+def wrongly(function):
+    """
+    A decorator that fails itself.
+    """
+
+    @functools.wraps(function)
+    def wrapper(self, sender, *arguments):
+        return function(self, sender, *arguments[:-1] + (u"text" + arguments[-1],))
+
+    return wrapper
+
+
+class Decorator(object):
+    """
+    A decorator that is a class.
+    """
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __get__(self, instance, owner):
+        return functools.partial(self, instance)
+
+    def __call__(self, *arguments):
+        return self.function(*arguments)
+
+
 class Table(object):
     """
     A handler that is no function.
@@ -57,6 +113,7 @@ class Node(RPCProtocol):
         RPCProtocol.__init__(self, **options)
         self.carriedOut = []
         self.rpc_instance = lambda sender: u"instance"
+        self.permission = None
 
     def public(self, sender):
         self.carriedOut.append(u"public")
@@ -92,6 +149,48 @@ class Node(RPCProtocol):
     def rpc_guarded(self, sender, first):
         return first + 1
 
+    @keepingItsName
+    def helper(self, sender, first):
+        return first
+
+    @keepingItsName
+    def rpc_callHelperWrongly(self, sender):
+        return self.helper(sender)
+
+    @keepingItsName
+    def rpc_callItselfWrongly(self, sender, first):
+        return self.rpc_callItselfWrongly(sender)
+
+    @keepingItsName
+    @withToken
+    @keepingItsName
+    def rpc_layered(self, sender, first):
+        return first + 1
+
+    @inGenerator
+    def rpc_permitted(self, sender, first):
+        return first + 1
+
+    @inGenerator
+    def helpLater(self, sender, first):
+        return first
+
+    @inGenerator
+    def rpc_callHelpWrongly(self, sender):
+        return self.helpLater(sender)
+
+    @throughTwisted
+    def rpc_twisted(self, sender, first):
+        return first + 1
+
+    @wrongly
+    def rpc_wrongly(self, sender, first):
+        return first
+
+    @Decorator
+    def rpc_object(self, sender, first):
+        return first + 1
+
     def rpc_raise(self, sender):
         raise ValueError("on purpose")
 
@@ -104,7 +203,7 @@ class Node(RPCProtocol):
     def rpc_callWrongly(self, sender):
         return self.rpc_greet()
 
-    def rpc_object(self, sender):
+    def rpc_unsendable(self, sender):
         return object()
 
     def rpc_bytes(self, sender, length):
@@ -197,6 +296,41 @@ class PeersMistakeTests(NodeTestCase):
         for arguments in ((), (u"secret",), (u"secret", 1, 2)):
             self.assertDropped(u"guarded", *arguments)
 
+    def test_argumentsThatDoNotFitUnderSeveralDecorators(self):
+        for arguments in ((), (u"secret",), (u"secret", 1, 2)):
+            self.assertDropped(u"layered", *arguments)
+
+    def test_argumentsThatDoNotFitUnderADecoratorThatCallsLater(self):
+        for self.protocol.permission in (None, defer.succeed(None)):
+            for arguments in ((), (1, 2)):
+                self.assertDropped(u"permitted", *arguments)
+        self.protocol.permission = defer.Deferred()
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"permitted", *arguments)
+        self.protocol.permission.callback(None)
+        self.assertEqual((self.answered(), self.logged()), ([], []))
+
+    def test_argumentsThatDoNotFitUnderADecoratorThatHasAnotherMakeTheCall(self):
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"twisted", *arguments)
+
+    def test_argumentsThatDoNotFitUnderADecoratorThatIsAnObject(self):
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"object", *arguments)
+
+    def test_argumentsThatDoNotFitAPartial(self):
+        self.protocol.rpc_partial = functools.partial(lambda first, sender, second: first + second, 1)
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"partial", *arguments)
+        self.receive(u"partial", 2)
+        self.assertEqual(self.answered(), [3])
+
+    def test_argumentsThatDoNotFitAHandlerWrittenInC(self):
+        self.protocol.rpc_lookup = {THERE: u"yes"}.__getitem__
+        self.assertDropped(u"lookup", 1, 2)
+        self.receive(u"lookup")
+        self.assertEqual(self.answered(), [u"yes"])
+
     def test_argumentsThatDoNotFitACallableObject(self):
         for arguments in ((), (1, 2)):
             self.assertDropped(u"table", *arguments)
@@ -270,6 +404,20 @@ class OurMistakeTests(NodeTestCase):
         self.assertFails(TypeError, u"decorated", 1, u"text")
         self.assertFails(TypeError, u"guarded", u"secret", u"text")
 
+    def test_handlerThatWronglyCallsWhatHasTheSameDecorator(self):
+        self.assertFails(TypeError, u"callHelperWrongly")
+        self.assertFails(TypeError, u"callItselfWrongly", 1)
+        self.assertFails(TypeError, u"callHelpWrongly")
+
+    def test_typeErrorInsideAHandlerThatIsCalledLater(self):
+        self.assertFails(TypeError, u"permitted", u"text")
+        self.assertFails(TypeError, u"twisted", u"text")
+        self.assertFails(TypeError, u"object", u"text")
+        self.assertFails(TypeError, u"layered", u"secret", u"text")
+
+    def test_typeErrorOfADecorator(self):
+        self.assertFails(TypeError, u"wrongly", 1)
+
     def test_handlerThatCannotBeLookedUp(self):
         type(self.protocol).rpc_property = property(lambda protocol: 1 / 0)
         self.addCleanup(delattr, type(self.protocol), "rpc_property")
@@ -295,7 +443,7 @@ class OurMistakeTests(NodeTestCase):
         self.assertEqual(self.answered(), [])
 
     def test_resultThatCannotBeSerialised(self):
-        failure = self.assertFails(MalformedMessage, u"object")
+        failure = self.assertFails(MalformedMessage, u"unsendable")
         self.assertIn("cannot be serialised", failure.getErrorMessage())
 
     def test_resultThatDoesNotFit(self):
@@ -310,6 +458,63 @@ class OurMistakeTests(NodeTestCase):
         self.assertFails(MalformedMessage, u"forgotDecorator")
 
 
+class SharedResultTests(NodeTestCase):
+    """
+    Handlers may return one and the same Deferred to several callers.
+    """
+
+    def setUp(self):
+        NodeTestCase.setUp(self)
+        self.shared = defer.Deferred()
+        self.protocol.rpc_lookup = lambda sender: self.shared
+
+    def test_eachGetsItsResult(self):
+        for _ in range(3):
+            self.receive(u"lookup")
+        self.shared.callback(u"found")
+        self.assertEqual(self.answered(), [u"found"] * 3)
+        self.receive(u"lookup")
+        self.assertEqual(self.answered(), [u"found"])
+        self.assertEqual(self.successResultOf(self.shared), u"found")
+
+    def test_noneGetsAnAnswerWhereItFailed(self):
+        for _ in range(3):
+            self.receive(u"lookup")
+        self.shared.errback(ValueError("on purpose"))
+        self.assertFailureLogged(ValueError, "rpc_lookup")
+        self.receive(u"lookup")
+        self.assertEqual((self.answered(), self.logged()), ([], []))
+
+    def test_nothingIsLoggedTwiceWhenItIsForgotten(self):
+        self.receive(u"lookup")
+        self.shared.errback(ValueError("on purpose"))
+        self.assertFailureLogged(ValueError)
+        self.shared = None
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_resultThatCannotBeSent(self):
+        for _ in range(2):
+            self.receive(u"lookup")
+        self.shared.callback(object())
+        self.assertEqual(len(self.logged()), 2)
+        self.assertEqual(len(self.flushLoggedErrors(MalformedMessage)), 2)
+        self.assertEqual(self.answered(), [])
+
+
+class DepthTests(NodeTestCase):
+    def test_resultThatNestsDeeperThanAPeerReadsIsLogged(self):
+        for levels in (128, 129):
+            result = None
+            for _ in range(levels):
+                result = [result]
+            self.protocol.rpc_nested = lambda sender: result
+            self.receive(u"nested")
+        self.assertEqual(len(self.answered()), 1)
+        failure = self.assertFailureLogged(MalformedMessage, "rpc_nested")
+        self.assertIn("nested deeper than 128 levels", failure.getErrorMessage())
+
+
 class ConcurrencyTests(NodeTestCase):
     """
     At most C{maxConcurrent} requests are being answered at one time.
@@ -319,25 +524,28 @@ class ConcurrencyTests(NodeTestCase):
         NodeTestCase.setUp(self)
         self.pending = []
 
-    def receiveLater(self, times):
-        for _ in range(times):
-            self.protocol.deferred = None
-            self.receive(u"later")
-            if self.protocol.deferred is not None:
-                self.pending.append(self.protocol.deferred)
+    def receiveLater(self, times, *senders):
+        for sender in senders or [THERE]:
+            for _ in range(times):
+                self.protocol.deferred = None
+                self.protocol.datagramReceived(request(u"later"), sender)
+                if self.protocol.deferred is not None:
+                    self.pending.append(self.protocol.deferred)
 
     def listen(self, **options):
         self.protocol = Node(reactor=self.clock, **options)
         self.protocol.makeConnection(self.transport)
 
-    def test_oneThousandByDefault(self):
+    def test_oneThousandByDefaultAndHalfOfThemForOneSender(self):
         self.receiveLater(1005)
+        self.assertEqual(len(self.pending), 500)
+        self.receiveLater(100, *[("192.0.2.{}".format(number), 1) for number in range(100)])
         self.assertEqual(len(self.pending), 1000)
         self.assertEqual(self.logged(), [])
 
     def test_requestAboveIsDroppedWhateverItsHandler(self):
         self.listen(maxConcurrent=2)
-        self.receiveLater(3)
+        self.receiveLater(1, THERE, HERE)
         self.assertEqual(len(self.pending), 2)
         self.assertDropped(u"echo")
         self.assertEqual(self.protocol.carriedOut, [])
@@ -345,15 +553,15 @@ class ConcurrencyTests(NodeTestCase):
     def test_eachThatEndsMakesRoomForAnother(self):
         self.listen(maxConcurrent=2)
         self.receiveLater(2)
-        first, second = self.pending
+        [first] = self.pending
         first.callback(1)
         self.assertEqual(self.answered(), [1])
         self.receiveLater(2)
-        self.assertEqual(len(self.pending), 3)
-        second.errback(ValueError("on purpose"))
+        self.assertEqual(len(self.pending), 2)
+        self.pending[1].errback(ValueError("on purpose"))
         self.assertFailureLogged(ValueError)
         self.receiveLater(2)
-        self.assertEqual(len(self.pending), 4)
+        self.assertEqual(len(self.pending), 3)
 
     def test_portThatIsClosedMeanwhileChangesNothing(self):
         self.listen(maxConcurrent=1)

@@ -7,11 +7,19 @@ from decimal import Decimal
 from socket import AF_INET, AF_INET6
 
 from twisted.internet import defer, reactor, task
+from twisted.internet.error import InvalidAddressError
 from twisted.trial.unittest import SynchronousTestCase
 
+from rpcudp import _codec, wire
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
 from tests.support import HERE, THERE, FakeTransport, ProtocolTestCase, response
+
+
+class Integer(int):
+    """
+    What only u-msgpack-python packs.
+    """
 
 
 class RequestTests(ProtocolTestCase):
@@ -88,6 +96,12 @@ class AnswerTests(ProtocolTestCase):
         self.assertEqual(self.successResultOf(self.deferred), (False, None))
         self.assertEqual(self.logged(), [])
 
+    def test_answerThatNobodyWaitsForIsNotUnpacked(self):
+        self.patch(wire, "unpack", None)
+        self.patch(wire, "isDeeper", None)
+        self.protocol.datagramReceived(response(b"\x00" * 20, [{}] * 8000), THERE)
+        self.assertEqual(self.logged(), [])
+
     def test_answerThatNobodyWaitsForIsDropped(self):
         self.protocol.datagramReceived(response(b"\xff" * 20, u"pong"), THERE)
         self.assertNoResult(self.deferred)
@@ -159,27 +173,57 @@ class WrongCallTests(ProtocolTestCase):
         self.assertIn(text, str(raised))
         self.assertNothingPending()
 
+    def assertInvalid(self, address, text):
+        """
+        Twisted's own error is raised, which is a C{ValueError} too.
+        """
+        self.assertRefused(InvalidAddressError, "address is {!r}, and {}".format(address, text), address)
+        self.assertTrue(issubclass(InvalidAddressError, ValueError))
+
     def test_addressThatIsNoPair(self):
         for address in (None, 1234, "127.0.0.1", "ab", (), ("127.0.0.1",), ("127.0.0.1", 1, 2), {"127.0.0.1": 1}):
-            self.assertRefused(ValueError, "address is {!r}, and not an (ip, port) pair".format(address), address)
+            self.assertInvalid(address, "not an (ip, port) pair")
 
     def test_addressThatIsNoIP(self):
-        for host in ("localhost", "example.org", "", "256.0.0.1", "1.2.3", None, 1, b"\xff", [], u"\u017c"):
-            address = (host, 1234)
-            self.assertRefused(ValueError, "address is {!r}, and its first part not an IP".format(address), address)
+        for host in (
+            "localhost",
+            "example.org",
+            "",
+            "256.0.0.1",
+            "1.2.3",
+            "1.2.3.4 ",
+            " 1.2.3.4",
+            "1.2.3. 4",
+            "1.2.3.4%lo",
+            "0x7f.0.0.1",
+            "1.2.3.4\0",
+            ":::",
+            "fe80::1%",
+            "fe80::1%nosuch",
+            "fe80::1%\u017c",
+            "%lo",
+            None,
+            1,
+            b"\xff",
+            [],
+            u"\u017c",
+            u"\uff11.2.3.4",
+        ):
+            self.assertInvalid((host, 1234), "its first part not an IP address")
+
+    def test_zoneOfThisMachine(self):
+        self.protocol.ping(("fe80::1%1", 1234))
+        self.assertEqual(self.sent()[3], ("fe80::1%1", 1234))
 
     def test_portOutOfRange(self):
         for port in (0, -1, 65536, 2 ** 70, "1234", None, 1.5):
-            address = ("127.0.0.1", port)
-            self.assertRefused(ValueError, "address is {!r}, and its second part not a port".format(address), address)
+            self.assertInvalid(("127.0.0.1", port), "its second part not a port")
 
     def test_addressOfTheOtherIPVersion(self):
         self.transport.addressFamily = AF_INET
-        self.assertRefused(ValueError, "address is ('::1', 1), and the port does not speak IPv6", ("::1", 1))
+        self.assertInvalid(("::1", 1), "the port does not speak IPv6")
         self.transport.addressFamily = AF_INET6
-        self.assertRefused(
-            ValueError, "address is ('127.0.0.1', 1), and the port does not speak IPv4", ("127.0.0.1", 1)
-        )
+        self.assertInvalid(("127.0.0.1", 1), "the port does not speak IPv4")
 
     def test_argumentsThatCannotBeSerialised(self):
         self.assertRefused(MalformedMessage, "cannot be serialised", THERE, object())
@@ -190,6 +234,25 @@ class WrongCallTests(ProtocolTestCase):
         self.assertRefused(MalformedMessage, "payload is 8193 bytes, 1 over the limit of 8192", THERE, b"x" * 8183)
         self.protocol.ping(THERE, b"x" * 8182)
         self.assertEqual(len(self.transport.written[0][0]), 21 + 8192)
+
+    def test_argumentThatNestsDeeperThanAPeerReads(self):
+        def nested(levels):
+            value = None
+            for _ in range(levels):
+                value = [value]
+            return value
+
+        # [method, [argument]] are two levels.
+        for levels in (127, 128, 300):
+            self.assertRefused(MalformedMessage, "nested deeper than 128 levels", THERE, nested(levels))
+        self.protocol.ping(THERE, nested(126))
+        [(datagram, _)] = self.transport.written
+        self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [u"ping", [nested(126)]])
+
+    def test_longAndDeepArgumentIsRefusedAtOnce(self):
+        # To tell how deep this is takes seconds.
+        self.patch(_codec, "isDeeper", None)
+        self.assertRefused(MalformedMessage, "over the limit of 8192", THERE, {u"key": Integer(1)}, [[]] * 100000)
 
     def test_notListening(self):
         protocol = RPCProtocol(reactor=self.clock)

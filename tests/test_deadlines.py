@@ -97,12 +97,33 @@ class DeadlineTests(ProtocolTestCase):
         self.assertEqual(self.successResultOf(again[0]), (False, None))
         self.assertTimers()
 
+    def test_sweepThatRunsLongDelaysLaterOnesByItselfAlone(self):
+        # As a callback that takes two seconds.
+        self.call(1).addCallback(lambda _: setattr(self.clock, "rightNow", self.clock.rightNow + 2))
+        late, later = self.call(1.5), self.call(3.5)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(late), (False, None))
+        self.assertTimers(3.5)
+        self.clock.advance(0.5)
+        self.assertEqual(self.successResultOf(later), (False, None))
+
+    def test_clockThatIsSetBackDelaysByTheStepAtMost(self):
+        before = self.call(5)
+        self.clock.rightNow -= 100
+        after = self.call(5)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(after), (False, None))
+        self.assertNoResult(before)
+        self.clock.advance(100)
+        self.assertEqual(self.successResultOf(before), (False, None))
+        self.assertTimers()
+
     def test_answeredCallsAreForgotten(self):
         self.call(5)
         for index in range(1, 5000):
             self.call(5)
             self.answer(index)
-        deadlines = self.protocol._RPCProtocol__deadlines
+        deadlines = self.protocol._rpcudpCaller._deadlines
         self.assertLess(len(deadlines._heap), 200)
 
     def test_stoppingInACallback(self):

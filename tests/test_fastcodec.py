@@ -4,19 +4,30 @@ MessagePack is what u-msgpack-python says, with the C extension as without.
 """
 
 import datetime
+import os
+import subprocess
+import sys
 from collections import OrderedDict, namedtuple
 
 import umsgpack
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from rpcudp import wire
-from tests.support import outcome
+from rpcudp import _codec, wire
+from tests.support import ENVIRONMENT, outcome
 
 try:
     import msgpack
+except ImportError:
+    msgpack = None
+
+try:
     from msgpack import _cmsgpack
 except ImportError:
-    msgpack = _cmsgpack = None
+    _cmsgpack = None
+
+if msgpack is not None and msgpack.version[0] != 1:
+    # It is not to be used.
+    _cmsgpack = None
 
 if _cmsgpack is not None:
     from tests.properties import CodecPropertyTests  # noqa: F401, trial finds it here
@@ -50,8 +61,46 @@ def nested(levels):
 
 class ChoiceTests(SynchronousTestCase):
     def test_theExtensionIsUsedWhereThereIsOne(self):
-        self.assertEqual(wire.pack is not umsgpack.packb, _cmsgpack is not None)
+        expected = "rpcudp._codec" if _cmsgpack is None else "rpcudp._fastcodec"
+        self.assertEqual(wire.pack.__module__, expected)
         self.assertEqual(wire.unpack is not umsgpack.unpackb, _cmsgpack is not None)
+
+
+class OtherVersionsTests(SynchronousTestCase):
+    """
+    What else is installed changes nothing.
+    """
+
+    def importWith(self, text, extension=""):
+        """
+        @return: the module whose C{pack} is used where the package msgpack is C{text}.
+        """
+        folder = self.mktemp()
+        os.makedirs(os.path.join(folder, "msgpack"))
+        for name, source in (("__init__", text), ("_cmsgpack", extension)):
+            with open(os.path.join(folder, "msgpack", name + ".py"), "w") as file:
+                file.write(source)
+        program = "import sys; sys.path.insert(0, {!r}); from rpcudp import wire; ".format(os.path.abspath(folder))
+        program += "print(wire.pack.__module__); assert wire.unpack(wire.pack([u'text', b'bytes'])) == [u'text', b'bytes']"
+        return subprocess.check_output([sys.executable, "-c", program], env=ENVIRONMENT).decode("ascii").strip()
+
+    def test_anotherMajorVersion(self):
+        extension = "class Packer(object):\n    def __init__(self, **options):\n        pass\n"
+        extension += "    def pack(self, value):\n        return b''\n"
+        for version in ("(0, 5, 6)", "(0, 6, 2)", "(2, 0, 0)", "(10, 0, 0)"):
+            self.assertEqual(self.importWith("version = " + version, extension), "rpcudp._codec")
+
+    def test_withoutWhatIsAskedOfIt(self):
+        for text, extension in (
+            ("", ""),
+            ("version = (1, 0, 0)", ""),
+            ("version = '1.0.0'", ""),
+            ("version = None", ""),
+            ("version = (1, 0, 0)", "raise ImportError('undefined symbol')"),
+            ("version = (1, 0, 0)", "raise SystemError('initialization failed')"),
+            ("raise ValueError('broken')", ""),
+        ):
+            self.assertEqual(self.importWith(text, extension), "rpcudp._codec")
 
 
 class FastCodecTestCase(SynchronousTestCase):
@@ -68,6 +117,19 @@ class UseTests(FastCodecTestCase):
         value[1][1][u"key"] = [1, 2.5, None, True]
         self.assertEqual(wire.unpack(payload), value)
 
+    def test_nothingLongIsKeptInMemory(self):
+        def residentMiB():
+            with open("/proc/self/statm") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+        if not os.path.exists("/proc/self/statm"):
+            raise SkipTest("only Linux can be asked what is resident")
+        long = b"x" * (100 << 20)
+        for refused in ([long], [long, 2 ** 64], [long, u"\ud800"]):
+            before = residentMiB()
+            self.assertEqual(outcome(lambda value: wire.encode(b"\x00", b"\x00" * 20, value), refused)[0], "refused")
+            self.assertLess(residentMiB() - before, 20)
+
     def test_compatibilityModeOfUMsgpackHolds(self):
         self.patch(umsgpack, "compatibility", True)
         self.assertEqual(wire.pack(u"text" * 10), umsgpack.packb(u"text" * 10))
@@ -81,7 +143,7 @@ class AgreementTests(FastCodecTestCase):
 
     def assertPacksAlike(self, value):
         for wrapped in (value, [value], (value,), {u"key": value}, [1, {u"key": [value]}]):
-            self.assertEqual(outcome(wire.pack, wrapped), outcome(umsgpack.packb, wrapped))
+            self.assertEqual(outcome(wire.pack, wrapped), outcome(_codec.pack, wrapped))
 
     def assertUnpacksAlike(self, payload):
         for wrapped in (payload, b"\x91" + payload, b"\x81\xa1k" + payload, b"\x92\x01" + payload, payload + b"\x01"):

@@ -2,9 +2,13 @@
 What applications import, and whom a name on the protocol belongs to.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 
+import umsgpack
+from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +19,11 @@ import rpcudp.protocol
 import storjrpcudp
 import storjrpcudp.exceptions
 import storjrpcudp.protocol
-from tests.support import ENVIRONMENT, THERE, FakeTransport, ProtocolTestCase, request
+from tests.support import ENVIRONMENT, MESSAGE_ID, THERE, FakeTransport, ProtocolTestCase, request
+
+
+# Trial goes to another folder before the tests run.
+STORJRPCUDP = os.path.dirname(os.path.abspath(storjrpcudp.__file__))
 
 
 def publicNames(thing):
@@ -39,6 +47,47 @@ class ImportTests(SynchronousTestCase):
             "sys.exit('twisted.internet.reactor' in sys.modules)"
         )
         self.assertEqual(subprocess.call([sys.executable, "-c", program], env=ENVIRONMENT), 0)
+
+
+class MixedFilesTests(SynchronousTestCase):
+    """
+    Another distribution has replaced, or removed, the files of the import package rpcudp.
+    """
+
+    def importBesides(self, **files):
+        """
+        @return: what importing storjrpcudp says, where C{files} are all that there is of rpcudp.
+        """
+        folder = self.mktemp()
+        shutil.copytree(STORJRPCUDP, os.path.join(folder, "storjrpcudp"))
+        if files:
+            os.mkdir(os.path.join(folder, "rpcudp"))
+        for name, text in files.items():
+            with open(os.path.join(folder, "rpcudp", name + ".py"), "w") as file:
+                file.write(text)
+        # Not from where the tests run, which has another one.
+        program = "import sys; sys.path[:] = [{!r}] + [path for path in sys.path if not path.startswith({!r})]\n".format(
+            os.path.abspath(folder), os.path.dirname(STORJRPCUDP)
+        )
+        program += "sys.modules.pop('rpcudp', None)\ntry:\n import storjrpcudp{}\nexcept ImportError as e: print(e)"
+        texts = set()
+        for module in ("", ".protocol", ".exceptions"):
+            command = [sys.executable, "-S", "-c", program.format(module)]
+            texts.add(subprocess.check_output(command, cwd=folder).decode("ascii"))
+        [text] = texts
+        return text
+
+    def assertSaysWhatHappened(self, text):
+        self.assertEqual(text.count("\n"), 1)
+        for words in ("the import package rpcudp is not the one", "uninstall the distribution rpcudp", "--force-reinstall"):
+            self.assertIn(words, text)
+
+    def test_replacedByAnotherVersion(self):
+        for text in ('__version__ = "5.0.1"\n', 'version = "2.1"\nversion_info = (2, 1)\n', ""):
+            self.assertSaysWhatHappened(self.importBesides(__init__=text, protocol=""))
+
+    def test_removed(self):
+        self.assertSaysWhatHappened(self.importBesides())
 
 
 class NamespaceTests(SynchronousTestCase):
@@ -148,6 +197,159 @@ class SubclassTests(ProtocolTestCase):
         self.assertNoResult(deferred)
         self.clock.advance(1)
         self.assertEqual(self.successResultOf(deferred), (False, None))
+
+
+class DeferringNode(rpcudp.protocol.RPCProtocol):
+    """
+    Has the hooks do their work later, with message ids that are equal to those that they were given.
+    """
+
+    def __init__(self, **options):
+        rpcudp.protocol.RPCProtocol.__init__(self, **options)
+        self.held = []
+        self.ran = 0
+
+    def likeness(self, msgID):
+        return bytes(bytearray(msgID))
+
+    def _acceptRequest(self, msgID, data, address):
+        self.held.append((rpcudp.protocol.RPCProtocol._acceptRequest, self.likeness(msgID), data, address))
+
+    def _sendResponse(self, response, msgID, address):
+        self.held.append((rpcudp.protocol.RPCProtocol._sendResponse, response, self.likeness(msgID), address))
+
+    def work(self):
+        while self.held:
+            held = self.held.pop(0)
+            held[0](self, *held[1:])
+
+    def rpc_count(self, sender, *arguments):
+        self.ran += 1
+        return self.ran
+
+
+class AtMostOnceTests(ProtocolTestCase):
+    """
+    A request is carried out once, whatever a subclass's hooks do.
+    """
+
+    protocolClass = DeferringNode
+
+    def receive(self, *datagrams):
+        for datagram in datagrams:
+            self.protocol.datagramReceived(datagram, THERE)
+
+    def test_equalIDsOfOtherTypesLater(self):
+        for likeness in (self.protocol.likeness, bytearray, memoryview):
+            self.protocol.likeness = likeness
+            self.protocol.ran = 0
+            datagram = b"\x00" + os.urandom(20) + request(u"count")[21:]
+            self.receive(datagram, datagram)
+            self.protocol.work()
+            self.receive(datagram)
+            self.protocol.work()
+            self.assertEqual(self.protocol.ran, 1)
+            answers = [answer for answer, _ in self.transport.written]
+            self.assertEqual(answers, [b"\x01" + datagram[1:21] + b"\x01"] * len(answers))
+            self.assertEqual(len(answers), 2)
+            del self.transport.written[:]
+
+    def test_requestThatIsDroppedWhileNotReadyIsCarriedOutWhenItsCopyComes(self):
+        datagram = request(u"count")
+        self.protocol._acceptRequest = lambda *request: None
+        self.receive(datagram, datagram)
+        del self.protocol._acceptRequest
+        self.receive(datagram)
+        self.protocol.work()
+        self.assertEqual((self.protocol.ran, self.answered()), (1, [1]))
+        self.receive(datagram)
+        self.protocol.work()
+        self.assertEqual((self.protocol.ran, self.answered()), (1, [1]))
+
+    def test_responsesThatTheSubclassSendsItself(self):
+        def sendResponse(response, msgID, address):
+            self.protocol.transport.write(b"\x01" + msgID + umsgpack.packb(response), address)
+
+        self.protocol._sendResponse = sendResponse
+        datagram = request(u"count")
+        for answers in ([1], [], []):
+            self.receive(datagram)
+            self.protocol.work()
+            self.assertEqual(self.answered(), answers)
+        self.assertEqual(self.protocol.ran, 1)
+
+    def test_requestsThatASubclassMakesUp(self):
+        for _ in range(2):
+            rpcudp.protocol.RPCProtocol._acceptRequest(self.protocol, MESSAGE_ID, [u"count", []], THERE)
+        self.protocol.work()
+        self.assertEqual(self.answered(), [1, 2])
+
+
+class OtherStateNode(rpcudp.protocol.RPCProtocol):
+    """
+    Sets what it takes for its own, after C{__init__} as well.
+    """
+
+    def __init__(self, **options):
+        rpcudp.protocol.RPCProtocol.__init__(self, **options)
+        self._outstanding = {}
+        self._kinds = {u"request": 1}
+        self._calls = self._deadlines = self._duplicates = self._caller = self._answerer = None
+
+    def rpc_ping(self, sender):
+        return u"pong"
+
+
+class OtherStateTests(ProtocolTestCase):
+    protocolClass = OtherStateNode
+
+    def test_callsEndAndRequestsAreAnswered(self):
+        deferred = self.protocol.ping(THERE)
+        self.assertEqual(list(self.protocol._outstanding), [self.sent()[0]])
+        self.protocol.datagramReceived(request(u"ping"), THERE)
+        self.assertEqual(self.answered(), [u"pong"])
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+        self.assertNothingPending()
+
+    def test_callThatASubclassForgot(self):
+        self.protocol.ping(THERE)
+        self.sent()
+        self.protocol._outstanding.clear()
+        self.protocol.ping(THERE).addErrback(lambda _: None).cancel()
+        self.sent()
+        self.clock.advance(5)
+        self.assertNothingPending()
+        forgotten = self.protocol.ping(THERE)
+        self.sent()
+        self.protocol._outstanding = {}
+        forgotten.cancel()
+        self.failureResultOf(forgotten, CancelledError)
+        self.assertNothingPending()
+
+
+class SameNameTests(ProtocolTestCase):
+    """
+    A subclass that is called RPCProtocol has all of C{_RPCProtocol__NAME} for itself.
+    """
+
+    class protocolClass(rpcudp.protocol.RPCProtocol):
+        pass
+
+    def test_itsMangledNamesAreItsOwn(self):
+        for name in ("call", "clock", "deadlines", "duplicates", "forget", "fire", "sendQueue", "waits", "reactor"):
+            setattr(self.protocol, "_RPCProtocol__" + name, None)
+        self.protocol.rpc_ping = lambda sender: u"pong"
+        self.protocol.datagramReceived(request(u"ping"), THERE)
+        self.assertEqual(self.answered(), [u"pong"])
+        deferred = self.protocol.ping(THERE)
+        self.sent()
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+    def test_theLibraryHasNone(self):
+        names = set(dir(rpcudp.protocol.RPCProtocol())) | set(vars(rpcudp.protocol.RPCProtocol()))
+        self.assertEqual([name for name in names if name.startswith("_RPCProtocol__")], [])
 
 
 class Ponging(object):

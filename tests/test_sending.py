@@ -10,7 +10,7 @@ from twisted.internet.error import MessageLengthError
 from rpcudp import _sending as sending
 from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
-from tests.support import THERE, ProtocolTestCase, request, response
+from tests.support import HERE, THERE, ProtocolTestCase, request, response
 
 FULL = [errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, 10055]
 
@@ -37,6 +37,83 @@ class SendingTestCase(ProtocolTestCase):
         sent = [wire.decode(datagram, wire.RPCUDP) for datagram, _ in self.transport.written]
         del self.transport.written[:]
         return [method for _, _, [method, _] in sent]
+
+
+class OneDestinationTests(SendingTestCase):
+    """
+    What is full for one destination holds up no other.
+    """
+
+    def setUp(self):
+        SendingTestCase.setUp(self)
+        self.full = set()
+        self.attempts = []
+        write = self.transport.write
+
+        def writeToOthers(datagram, address):
+            self.attempts.append(address)
+            if address in self.full:
+                raise socket.error(errno.ENOBUFS, "No buffer space available")
+            write(datagram, address)
+
+        self.transport.write = writeToOthers
+
+    def tick(self):
+        del self.attempts[:]
+        self.clock.advance(sending.RETRY_INTERVAL)
+
+    def test_others(self):
+        self.full = {HERE}
+        self.protocol.first(HERE)
+        self.protocol.second(HERE)
+        self.protocol.third(THERE)
+        self.protocol.fourth(THERE)
+        self.tick()
+        self.assertEqual(self.methods(), [u"third", u"fourth"])
+        self.assertEqual(self.attempts.count(HERE), 1)
+        self.full = set()
+        self.tick()
+        self.assertEqual(self.methods(), [u"first", u"second"])
+
+    def test_manyAreNotAllTriedAtEachAttempt(self):
+        addresses = [("192.0.2.{}".format(number), 1) for number in range(sending.MAX_TRIED + 5)]
+        self.full = set(addresses)
+        for address in addresses:
+            self.protocol.ping(address)
+        self.tick()
+        self.assertEqual(self.attempts, addresses[:-5])
+
+
+class ClockStepTests(SendingTestCase):
+    """
+    A clock that is set while something waits is of no more consequence than the step.
+    """
+
+    def test_setBack(self):
+        self.refuse(10 ** 5)
+        self.protocol.before(THERE)
+        self.clock.rightNow -= 3600
+        self.transport.refusals = []
+        for number in range(600):
+            self.protocol.after(THERE)
+            self.clock.advance(0.01)
+        self.assertEqual(self.methods(), [u"before"] + [u"after"] * 600)
+
+    def test_setBackWhenNothingElseIsSent(self):
+        self.refuse(1)
+        self.receive(1)
+        self.clock.rightNow -= 60
+        self.clock.advance(60 + sending.RETRY_INTERVAL)
+        self.assertEqual(self.answered(), [1])
+
+    def test_setForward(self):
+        self.refuse(1)
+        self.receive(1)
+        self.clock.rightNow += 3600
+        self.clock.advance(0)
+        self.receive(2)
+        self.assertEqual(self.answered(), [2])
+        self.assertNothingPending()
 
 
 class LossTests(SendingTestCase):
@@ -145,6 +222,53 @@ class FullBufferTests(SendingTestCase):
         self.transport.refusals = []
         self.clock.advance(sending.RETRY_INTERVAL)
         self.assertNothingPending()
+
+    def test_copyDoesNotRenewTheAgeOfAnAnswer(self):
+        datagram = request(u"echo", 1)
+        self.protocol.datagramReceived(datagram, THERE)
+        del self.transport.written[:]
+        self.refuse(10 ** 5)
+        for _ in range(6):
+            self.protocol.datagramReceived(datagram, THERE)
+            self.clock.pump([sending.RETRY_INTERVAL] * 180)
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertNothingPending()
+
+    def test_cancelledCallsKeepNoPlaces(self):
+        self.refuse(10 ** 5)
+        calls = [self.protocol.ping(THERE).addErrback(lambda _: None) for _ in range(sending.MAX_WAITING)]
+        for call in calls[1:]:
+            call.cancel()
+        self.protocol.other(THERE)
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"ping", u"other"])
+
+    def test_callsThatHaveEndedKeepNoPlaces(self):
+        self.refuse(10 ** 5)
+        self.protocol._waitTimeout = 1
+        for _ in range(sending.MAX_WAITING):
+            self.protocol.ping(THERE)
+        self.clock.advance(1)
+        self.protocol.other(THERE)
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"other"])
+
+    def test_cancellingTheLastCallLeavesNoTimer(self):
+        self.refuse(10 ** 5)
+        self.protocol.ping(THERE).addErrback(lambda _: None).cancel()
+        self.assertNothingPending()
+
+    def test_retransmissionOfACallThatStillWaitsIsOneWithIt(self):
+        self.protocol._waitTimeout = (0.5, 1)
+        self.refuse(10 ** 5)
+        self.protocol.ping(THERE)
+        self.clock.advance(0.5)
+        self.transport.refusals = []
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"ping"])
 
     def test_cancelledCallIsNotSentAfterwards(self):
         self.refuse(1)

@@ -2,10 +2,13 @@
 Stopping, and listening again.
 """
 
+import errno
+import socket
+
 from twisted.internet.defer import CancelledError
 
 from rpcudp.protocol import RPCProtocol
-from tests.support import THERE, ProtocolTestCase
+from tests.support import THERE, FakeTransport, ProtocolTestCase, request, response
 
 
 class StoppingTests(ProtocolTestCase):
@@ -52,6 +55,46 @@ class StoppingTests(ProtocolTestCase):
         del self.transport.written[:]
         self.protocol.doStop()
         self.assertNothingPending()
+
+
+class RestlessNode(RPCProtocol):
+    """
+    Listens again as soon as it is told that it does no more.
+    """
+
+    def stopProtocol(self):
+        self.makeConnection(self.another)
+        self.again = self.ping(THERE)
+
+    def rpc_echo(self, sender):
+        return u"echo"
+
+
+class RestlessNodeTests(ProtocolTestCase):
+    protocolClass = RestlessNode
+
+    def test_callsThatAreMadeInStopProtocolGoOn(self):
+        self.protocol.another = FakeTransport()
+        before = self.protocol.ping(THERE)
+        self.protocol.doStop()
+        self.assertEqual(self.successResultOf(before), (False, None))
+        self.assertNoResult(self.protocol.again)
+        [(datagram, _)] = self.protocol.another.written
+        self.protocol.datagramReceived(response(datagram[1:21], u"pong"), THERE)
+        self.assertEqual(self.successResultOf(self.protocol.again), (True, u"pong"))
+
+    def test_whatIsSentInStopProtocolIsSent(self):
+        self.protocol.another = FakeTransport()
+        for transport in (self.transport, self.protocol.another):
+            transport.refusals.append(socket.error(errno.EAGAIN, "full"))
+        self.protocol.datagramReceived(request(u"echo"), THERE)
+        self.protocol.doStop()
+        self.clock.advance(1)
+        self.assertEqual(self.transport.written, [])
+        self.assertEqual([datagram[:1] for datagram, _ in self.protocol.another.written], [b"\x00"])
+        self.clock.advance(4)
+        self.assertEqual(self.successResultOf(self.protocol.again), (False, None))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class ForgetfulNode(RPCProtocol):

@@ -1,0 +1,96 @@
+"""
+Addresses: whether a port can reach one, and the only one that a connected port can reach.
+"""
+
+import socket
+from builtins import int, str
+from socket import AF_INET, AF_INET6, inet_pton
+
+from twisted.internet.error import InvalidAddressError
+
+# On Python 2 an IP address may be a native string as well.
+_TEXT = (str, type(""))
+
+# How a socket spells 255.255.255.255.
+_BROADCAST = "<broadcast>"
+
+# What the system's functions raise for what is no address, a null byte on Python 2 included.
+_WRONG = (socket.error, TypeError, ValueError)
+
+
+def checkAddress(address, transport):
+    """
+    @return: C{address} as C{transport} wants it.
+    @rtype: L{tuple} of an IP and a port
+
+    @raise InvalidAddressError: if it is no C{(ip, port)} pair, or C{transport} cannot reach it.
+    """
+    if not isinstance(address, (tuple, list)) or len(address) != 2:
+        raise _invalid(address, "and not an (ip, port) pair")
+    host, port = address
+    family = _familyOf(host)
+    if family is None:
+        raise _invalid(address, "and its first part not an IP address")
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise _invalid(address, "and its second part not a port from 1 to 65535")
+    if getattr(transport, "addressFamily", family) != family:
+        raise _invalid(address, "and the port does not speak IPv{}".format(4 if family == AF_INET else 6))
+    if getattr(transport, "_connectedAddr", transport) is not None:
+        peer = connectedPeer(transport)
+        if peer is not None:
+            if _canonical(host, port) != _canonical(*peer):
+                raise _invalid(address, "and the port is connected to {!r}".format(peer))
+            return peer
+    return host, port
+
+
+def connectedPeer(transport):
+    """
+    Ask the socket, which takes longer than to send a datagram.  Where C{transport} has C{_connectedAddr}, Twisted's own
+    record, and that is C{None}, its answer is known without asking.
+
+    @return: the one address that C{transport} is connected to, or C{None}.
+    @rtype: L{tuple} of an IP and a port
+    """
+    try:
+        return transport.socket.getpeername()[:2]
+    except (AttributeError, socket.error):
+        return None
+
+
+def _invalid(address, reason):
+    error = InvalidAddressError(address, "address is {!r}, {}".format(address, reason))
+    # The text of Twisted's own would be that of both together.
+    error.args = (error.message,)
+    return error
+
+
+def _familyOf(host):
+    """
+    @return: C{AF_INET} or C{AF_INET6}, or C{None} where C{host} is no IP address.
+    """
+    try:
+        if isinstance(host, _TEXT):
+            inet_pton(AF_INET, host)
+            return AF_INET
+    except _WRONG:
+        if host == _BROADCAST:
+            return AF_INET
+        try:
+            inet_pton(AF_INET6, host.partition("%")[0])
+            # The zone after the C{%} has to be one of this machine's.
+            if "%" not in host or _canonical(host, 0) is not None:
+                return AF_INET6
+        except _WRONG:
+            pass
+    return None
+
+
+def _canonical(host, port):
+    """
+    @return: the address as the system spells it, or C{None} where it has none, for want of such a zone.
+    """
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4][:2]
+    except _WRONG:
+        return None

@@ -1,0 +1,121 @@
+"""
+The caller's half: from C{protocol.sayhi(address, name)} to the outcome.
+"""
+
+import functools
+
+from twisted.internet.defer import Deferred
+
+from rpcudp import wire
+from rpcudp._addresses import checkAddress
+from rpcudp._deadlines import Deadlines
+from rpcudp._logging import note, noteMalformed
+from rpcudp.exceptions import MalformedMessage
+
+
+class Caller(object):
+    """
+    Sends requests, again where there is a schedule, until each call has its outcome.
+
+    The calls in flight themselves are in the protocol's C{_outstanding}.
+
+    @ivar _protocol: whose calls they are.
+
+    @ivar _sendQueue: the way out.
+
+    @ivar _deadlines: how long the calls wait.
+    """
+
+    def __init__(self, protocol, clock, sendQueue):
+        self._protocol = protocol
+        self._sendQueue = sendQueue
+        self._deadlines = Deadlines(clock, protocol)
+
+    def call(self, method, address, *arguments):
+        """
+        @param method: the name of the remote method.
+
+        @return: a L{Deferred} of the outcome.
+
+        @raise Exception: as L{rpcudp.protocol.RPCProtocol} says; nothing is pending then.
+        """
+        protocol = self._protocol
+        if protocol.transport is None:
+            raise RuntimeError("{} cannot be called: this protocol does not listen on a port".format(method))
+        if isinstance(method, bytes):
+            # An attribute's name on Python 2.
+            method = method.decode("utf-8")
+        address = checkAddress(address, protocol.transport)
+        msgID = wire.newMessageID()
+        datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
+        deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._forget, msgID))
+        if protocol.noisy:
+            note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
+        try:
+            self._transmit(msgID, datagram, address, scheduleOf(protocol))
+        except Exception:
+            self._forget(msgID)
+            raise
+        return deferred
+
+    def receive(self, datagram, address):
+        """
+        A datagram of the kind of a response came.
+        """
+        protocol = self._protocol
+        msgID = wire.messageID(datagram)
+        if msgID not in protocol._outstanding:
+            # Before it is unpacked, as strangers decide how long that takes.
+            if protocol.noisy:
+                note("dropped a response of {peer} that nobody waits for [{msgID}]", msgID, peer=address)
+            return
+        try:
+            result = wire.decodePayload(datagram, False)
+        except MalformedMessage as error:
+            if protocol.noisy:
+                noteMalformed(error, address)
+            return
+        protocol._acceptResponse(msgID, result, address)
+
+    def end(self, msgID, outcome):
+        """
+        The call with C{msgID}, which is in flight, has its outcome.
+        """
+        deferred = self._protocol._outstanding.pop(msgID)
+        if self._sendQueue.waiting:
+            self._sendQueue.forget(msgID)
+        try:
+            deferred.callback(outcome)
+        finally:
+            # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
+            self._deadlines.prune()
+
+    def _forget(self, msgID, deferred=None):
+        # A subclass may have forgotten it already.
+        self._protocol._outstanding.pop(msgID, None)
+        if self._sendQueue.waiting:
+            self._sendQueue.forget(msgID)
+        self._deadlines.prune()
+
+    def _transmit(self, msgID, datagram, address, waits):
+        """
+        Send a request, and again after each of C{waits} but the last, after which the call is given up.
+        """
+        rest = waits[1:]
+        then = functools.partial(self._retransmit, msgID, datagram, address, rest) if rest else None
+        self._deadlines.add(msgID, waits[0], then)
+        self._sendQueue.send(self._protocol.transport, datagram, address, msgID)
+
+    def _retransmit(self, msgID, datagram, address, waits):
+        if self._protocol.noisy:
+            note("calling {peer} again [{msgID}]", msgID, peer=address)
+        self._transmit(msgID, datagram, address, waits)
+
+
+def scheduleOf(protocol):
+    """
+    @return: for how many seconds a call of C{protocol} waits after each time that it is sent.
+    @rtype: L{tuple} or L{list}
+    """
+    waits = protocol._waitTimeout
+    return waits if isinstance(waits, (tuple, list)) else (waits,)
