@@ -20,8 +20,8 @@ def pack(value):
     @return: C{value} as MessagePack.
     @rtype: L{bytes}
 
-    @raise Exception: what u-msgpack-python raises, where C{value} has no such form; and L{ValueError}, if it nests deeper
-        than a peer would read.
+    @raise Exception: what u-msgpack-python raises, where C{value} has no such form.
+    @raise ValueError: if it nests deeper than L{MAX_DEPTH} levels, which a peer would not read.
     """
     payload = umsgpack.packb(value)
     # What is too long will be refused for that; how deep it is would take long to tell.

@@ -45,8 +45,8 @@ class DuplicateRequestCache(object):
 
     @ivar _now, _msgID, _key: of the request that was identified last, the time, the message id and the key.
 
-    @ivar _requests: by key, the datagrams.  A key is made of the message id and the sender, so that it can be made again
-        of what is handed through a subclass's code; only that of a L{SecondID} is not.
+    @ivar _requests: by key, the datagrams.  A key is made of the message id and the sender, so that it can be made
+        again of what is handed through a subclass's code; only that of a L{SecondID} is not.
 
     @ivar _answers: by key, of those that are carried out, the datagrams that answered them; empty where there is no
         answer, or none yet.

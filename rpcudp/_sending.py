@@ -131,8 +131,8 @@ class SendQueue(object):
 
     def _attempt(self, key, entry, now):
         """
-        @return: C{None}, or why a datagram has to wait on, as L{_offer} does.  It is forgotten otherwise, and if sending
-            it raises.
+        @return: C{None}, or why a datagram has to wait on, as L{_offer} does.  It is forgotten otherwise, and if
+            sending it raises.
         """
         transport, datagram, address, patience, since = entry
         code = None
@@ -147,7 +147,8 @@ class SendQueue(object):
 
     def _offer(self, transport, datagram, address):
         """
-        @return: C{None} if the datagram is off our hands, sent or lost, or else the error number that says what is full.
+        @return: C{None} if the datagram is off our hands, sent or lost, or else the number of the error that says what
+            is full.
         """
         destination = address
         if getattr(transport, "_connectedAddr", transport) is not None:

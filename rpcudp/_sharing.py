@@ -82,7 +82,9 @@ def weigh(data):
     while parts:
         part = parts.pop()
         kind = type(part)
-        weight += _OBJECT if kind is umsgpack.Ext else sys.getsizeof(part, _OBJECT)
+        size = _OBJECT if kind is umsgpack.Ext else sys.getsizeof(part, _OBJECT)
+        # Memory is given out in pieces of 16 bytes.
+        weight += (size | 15) + 1
         if kind is list or kind is tuple:
             parts.extend(part)
         elif kind is dict:

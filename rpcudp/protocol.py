@@ -13,11 +13,12 @@ How a call travels::
     _acceptResponse             <----response-----    _sendResponse
       Caller.end fires the Deferred                     wire.encode, SendQueue
 
-What each file owns: C{wire} the bytes, with C{_fastcodec} to make them sooner and C{_nesting} to know how deep they go;
-C{_calling} the caller's half, with C{_deadlines} for how long calls wait; C{_answering} the answerer's, with
-C{_duplicates} for which requests came before, C{_sharing} for how much may be in hand, and C{_handlers} for the way from
-a request to its handler; C{_sending} what the operating system makes of datagrams; C{_addresses} where they can go;
-C{_logging} what is said of them; and this one the interface, the hooks and the way in.
+What each file owns: C{wire} the datagrams, with C{_codec} for their payloads, C{_fastcodec} to have those sooner, and
+C{_nesting} to know how deep they go; C{_calling} the caller's half, with C{_deadlines} for how long calls wait;
+C{_answering} the answerer's, with C{_duplicates} for which requests came before, C{_sharing} for how much may be in
+hand, and C{_handlers} for the way from a request to its handler; C{_sending} what the operating system makes of
+datagrams; C{_addresses} where they can go; C{_logging} what is said of them; and this one the interface, the hooks and
+the way in.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
 method.  Six private names are for subclasses too: C{_waitTimeout}, C{_outstanding}, C{_acceptRequest},
@@ -53,9 +54,10 @@ class RPCProtocol(DatagramProtocol, object):
     L{twisted.internet.defer.CancelledError}.  The call itself raises, and leaves nothing behind,
 
       - L{RuntimeError}, if this protocol does not listen on a port;
-      - L{twisted.internet.error.InvalidAddressError}, a L{ValueError}, if C{address} is no C{(ip, port)} pair, of another
-        IP version than the port, or not the one that the port is connected to;
-      - L{rpcudp.exceptions.MalformedMessage}, if the arguments cannot be serialised, are too long, or nest too deep (see L{wire.encode}).
+      - L{twisted.internet.error.InvalidAddressError}, a L{ValueError}, if C{address} is no C{(ip, port)} pair, of
+        another IP version than the port, or not the one that the port is connected to;
+      - L{rpcudp.exceptions.MalformedMessage}, if the arguments cannot be serialised, are too long, or nest too deep
+        (see L{wire.encode}).
 
     A method C{rpc_NAME(self, sender, *arguments)} of a subclass is open to the network.  C{sender} is the C{(ip, port)}
     pair of the caller.  What it returns is the answer, at once or, from a L{Deferred}, a coroutine or an asyncio
@@ -139,8 +141,8 @@ class RPCProtocol(DatagramProtocol, object):
 
     def doStart(self):
         """
-        Called by Twisted when a port has taken this protocol.  The port receives no more than 8192 bytes by default, and
-        so would cut a payload that has this length itself.
+        Called by Twisted when a port has taken this protocol.  The port receives no more than 8192 bytes by default,
+        and so would cut a payload that has this length itself.
         """
         transport = self.transport
         if getattr(transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
@@ -212,7 +214,8 @@ class RPCProtocol(DatagramProtocol, object):
 
         A subclass may call this later, or not at all: then a copy of the request is handed to it again.  What it holds
         meanwhile is not counted by C{maxConcurrent}.  C{msgID} and C{address} have to be those that it was given, or
-        equal ones; but only with the very C{msgID} are two requests told apart to which one sender gave the same one.
+        equal ones; but two requests to which one sender gave the same message id are told apart by the very C{msgID}
+        alone.
 
         @param data: C{[method, arguments]}.
         """
@@ -223,8 +226,8 @@ class RPCProtocol(DatagramProtocol, object):
         Send the response to the request with C{msgID}, and remember it for the copies of that.
 
         A subclass that sends responses without calling this has copies of the request dropped, as no answer to them is
-        known here; they are not carried out again.  It may call this later, with C{msgID} and C{address} as it was given
-        them (see L{_acceptRequest}).
+        known here; they are not carried out again.  It may call this later, with C{msgID} and C{address} as it was
+        given them (see L{_acceptRequest}).
 
         @param response: the result.
 

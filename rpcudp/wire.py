@@ -55,6 +55,7 @@ ID_LENGTH = 20
 HEADER_LENGTH = 1 + ID_LENGTH
 MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
 
+
 def newMessageID():
     """
     @return: a message id that nobody can guess.
@@ -83,8 +84,8 @@ def encode(kind, msgID, value):
     @return: the datagram.
     @rtype: L{bytes}, at most L{MAX_DATAGRAM} of them
 
-    @raise MalformedMessage: if C{value} has no MessagePack form, or one that is longer than L{MAX_PAYLOAD} bytes or deeper
-        than L{MAX_DEPTH} levels, which the peer would drop.
+    @raise MalformedMessage: if C{value} has no MessagePack form, or one that is longer than L{MAX_PAYLOAD} bytes or
+        deeper than L{MAX_DEPTH} levels, which the peer would drop.
     """
     try:
         payload = pack(value)

@@ -10,9 +10,10 @@ except ImportError:
 
 if _distribution != "storjrpcudp":
     raise ImportError(
-        "the import package rpcudp is not the one that came with storjrpcudp, as installing or removing the distribution"
-        " rpcudp (which kademlia requires, for one) has replaced or removed its files: uninstall the distribution rpcudp,"
-        " install storjrpcudp again with pip's --force-reinstall, and keep the two in separate environments"
+        "the import package rpcudp is not the one that came with storjrpcudp, as installing or removing the"
+        " distribution rpcudp (which kademlia requires, for one) has replaced or removed its files: uninstall the"
+        " distribution rpcudp, install storjrpcudp again with pip's --force-reinstall, and keep the two in separate"
+        " environments"
     )
 
 __all__ = ["version", "version_info"]

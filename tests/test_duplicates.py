@@ -167,6 +167,7 @@ class CopyTests(DuplicateTestCase):
         for junk in (b"", b"\x00" * 22, b"\x00" + MESSAGE_ID + b"\xc1", b"\x01" + MESSAGE_ID + b"\x07"):
             self.receive(junk, junk)
         self.assertEqual(self.protocol._rpcudpAnswerer._duplicates._requests, {})
+
     def test_copyOfTheAnswerWaitsForAFullBufferOnce(self):
         datagram = request(u"count")
         self.transport.refusals = [socket.error(errno.EAGAIN, "full")]

@@ -81,7 +81,8 @@ class OtherVersionsTests(SynchronousTestCase):
             with open(os.path.join(folder, "msgpack", name + ".py"), "w") as file:
                 file.write(source)
         program = "import sys; sys.path.insert(0, {!r}); from rpcudp import wire; ".format(os.path.abspath(folder))
-        program += "print(wire.pack.__module__); assert wire.unpack(wire.pack([u'text', b'bytes'])) == [u'text', b'bytes']"
+        program += "assert wire.unpack(wire.pack([u'text', b'bytes'])) == [u'text', b'bytes']; "
+        program += "print(wire.pack.__module__)"
         return subprocess.check_output([sys.executable, "-c", program], env=ENVIRONMENT).decode("ascii").strip()
 
     def test_anotherMajorVersion(self):

@@ -66,20 +66,19 @@ class MixedFilesTests(SynchronousTestCase):
             with open(os.path.join(folder, "rpcudp", name + ".py"), "w") as file:
                 file.write(text)
         # Not from where the tests run, which has another one.
-        program = "import sys; sys.path[:] = [{!r}] + [path for path in sys.path if not path.startswith({!r})]\n".format(
-            os.path.abspath(folder), os.path.dirname(STORJRPCUDP)
-        )
-        program += "sys.modules.pop('rpcudp', None)\ntry:\n import storjrpcudp{}\nexcept ImportError as e: print(e)"
+        program = "import sys\nsys.path[:] = [{!r}] + [path for path in sys.path if not path.startswith({!r})]\n"
+        program = program.format(os.path.abspath(folder), os.path.dirname(STORJRPCUDP))
+        attempt = "try:\n import storjrpcudp{}\nexcept ImportError as error:\n print(error)"
         texts = set()
         for module in ("", ".protocol", ".exceptions"):
-            command = [sys.executable, "-S", "-c", program.format(module)]
+            command = [sys.executable, "-S", "-c", program + attempt.format(module)]
             texts.add(subprocess.check_output(command, cwd=folder).decode("ascii"))
         [text] = texts
         return text
 
     def assertSaysWhatHappened(self, text):
         self.assertEqual(text.count("\n"), 1)
-        for words in ("the import package rpcudp is not the one", "uninstall the distribution rpcudp", "--force-reinstall"):
+        for words in ("package rpcudp is not the one", "uninstall the distribution rpcudp", "--force-reinstall"):
             self.assertIn(words, text)
 
     def test_replacedByAnotherVersion(self):

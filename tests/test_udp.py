@@ -3,17 +3,21 @@ Real UDP, on loopback.
 """
 
 import errno
+import os
 import socket
 import sys
 
 import umsgpack
 from twisted.internet import defer, reactor, task
+from twisted.internet.error import InvalidAddressError
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
-from tests.support import FakeTransport
+from tests.support import ENVIRONMENT, FakeTransport
 
 
 def withoutIPv6():
@@ -32,6 +36,12 @@ def withoutIPv6():
 
 
 class Node(RPCProtocol):
+    failed = 0
+
+    def __init__(self, **options):
+        RPCProtocol.__init__(self, **options)
+        self.pending = []
+
     def rpc_echo(self, sender, *arguments):
         return [list(sender)] + list(arguments)
 
@@ -42,7 +52,12 @@ class Node(RPCProtocol):
         return b"x" * length
 
     def rpc_never(self, sender):
-        return defer.Deferred()
+        self.pending.append(defer.Deferred())
+        return self.pending[-1]
+
+    def rpc_fail(self, sender):
+        self.failed += 1
+        raise ValueError("on purpose")
 
 
 class UDPTestCase(TestCase):
@@ -122,6 +137,121 @@ class CallTests(UDPTestCase):
         self.assertNoResult(deferred)
         yield caller.transport.stopListening()
         self.assertEqual(self.successResultOf(deferred), (False, None))
+
+
+class ConnectedTestCase(UDPTestCase):
+    """
+    A port that is connected to one peer speaks to nobody else.
+    """
+
+    interface = "127.0.0.1"
+    # Of the same address.
+    otherwise = "127.0.0.1"
+
+    def setUp(self):
+        self.node, self.here = self.listen(self.interface)
+        self.peer, self.there = self.listen(self.interface)
+        self.stranger, self.elsewhere = self.listen(self.interface)
+        self.events = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+
+    def observe(self, event):
+        if event.get("log_namespace", "").startswith("rpcudp"):
+            self.events.append(event)
+
+    def assertRefused(self, address):
+        error = self.assertRaises(InvalidAddressError, self.node.echo, address)
+        self.assertIn("the port is connected to {!r}".format(self.there), str(error))
+        self.assertEqual(self.node._outstanding, {})
+
+
+class ConnectedMixin(object):
+    @defer.inlineCallbacks
+    def test_callsToThePeerWork(self):
+        self.connect()
+        for address in (self.there, list(self.there), (self.otherwise, self.there[1])):
+            result = yield self.node.echo(address, 1)
+            self.assertEqual(result, (True, [list(self.here), 1]))
+
+    @defer.inlineCallbacks
+    def test_callsOfThePeerAreAnswered(self):
+        self.connect()
+        for _ in range(2):
+            result = yield self.peer.echo(self.here)
+            self.assertEqual(result, (True, [list(self.there)]))
+
+    def test_anyOtherAddressIsRefused(self):
+        self.connect()
+        self.assertRefused(self.elsewhere)
+        self.assertRefused((self.there[0], self.there[1] % 65535 + 1))
+
+    def test_whatStrangersSentBeforeIsNeitherAnsweredNorLogged(self):
+        self.connect()
+        request = b"\x00" + b"\x00" * 20 + umsgpack.packb([u"fail", []])
+        call = self.node.never(self.there)
+        [msgID] = self.node._outstanding
+        for datagram in (request, request, b"junk", b"\x01" + msgID + b"\x01"):
+            self.node.datagramReceived(datagram, self.elsewhere)
+        self.assertEqual((self.node.failed, self.events), (0, []))
+        self.assertNoResult(call)
+
+
+class ConnectedTests(ConnectedMixin, ConnectedTestCase):
+    def connect(self):
+        self.node.transport.connect(self.otherwise, self.there[1])
+
+    def test_requestsInHandBeforeAreNotAnswered(self):
+        self.node.datagramReceived(b"\x00" + b"\x00" * 20 + umsgpack.packb([u"never", []]), self.elsewhere)
+        self.connect()
+        self.node.pending[0].callback(7)
+        self.assertEqual(self.events, [])
+
+    def test_callsInFlightBeforeEndInTime(self):
+        clock = task.Clock()
+        node = RPCProtocol(waitTimeout=(1, 1), reactor=clock)
+        port = reactor.listenUDP(0, node, interface=self.interface)
+        self.addCleanup(port.stopListening)
+        call = node.never(self.elsewhere)
+        node.transport.connect(*self.there)
+        clock.pump([1, 1])
+        self.assertEqual(self.successResultOf(call), (False, None))
+
+
+class ConnectedIPv6Tests(ConnectedTests):
+    interface = "::1"
+    otherwise = "0:0:0:0:0:0:0:1"
+    skip = withoutIPv6()
+
+
+class AdoptedTests(ConnectedMixin, ConnectedTestCase):
+    """
+    The socket was connected before Twisted had it.
+    """
+
+    def connect(self):
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(opened.close)
+        opened.bind((self.interface, 0))
+        opened.connect(self.there)
+        opened.setblocking(False)
+        self.node = Node()
+        port = reactor.adoptDatagramPort(opened.fileno(), socket.AF_INET, self.node)
+        self.addCleanup(port.stopListening)
+        self.here = opened.getsockname()
+
+
+class OptimisedTests(TestCase):
+    """
+    Nothing depends on assertions, Twisted's included.
+    """
+
+    def test_connectedPort(self):
+        program = ENVIRONMENT["PYTHONPATH"]
+        command = [sys.executable, "-O", "-m", "twisted.trial", "--temp-directory", os.path.abspath(self.mktemp())]
+        command += ["tests.test_udp.ConnectedTests", "tests.test_udp.AdoptedTests"]
+        ended = getProcessOutputAndValue(command[0], command[1:], env=ENVIRONMENT, path=program)
+        return ended.addCallback(lambda result: self.assertEqual(result[2], 0, result[0]))
 
 
 class PayloadTests(UDPTestCase):
