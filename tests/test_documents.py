@@ -52,11 +52,11 @@ class ProcessTestCase(TestCase):
     timeout = 60
 
     @defer.inlineCallbacks
-    def runPython(self, *command):
+    def runPython(self, *command, **options):
         """
         @return: a Deferred of a program's output, errors and exit code.
         """
-        out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT)
+        out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT, **options)
         defer.returnValue((out.decode("utf-8"), err.decode("utf-8"), code))
 
     def serve(self, *arguments):
@@ -147,8 +147,26 @@ class ReadmeTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_testWithAClock(self):
         path = self.write("test_greeting.py", 1234)
-        out, _, code = yield self.runPython("-m", "twisted.trial", "--temp-directory", self.mktemp(), path)
+        # As README.md says, in its folder and by its name.
+        out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
         self.assertIn(u"PASSED (successes=1)", out)
+        self.assertEqual(code, 0)
+
+
+    def test_itSaysHowToRunItsTest(self):
+        with open(os.path.join(ROOT, "README.md")) as readme:
+            self.assertIn("`python -m twisted.trial test_greeting`", readme.read())
+
+    @defer.inlineCallbacks
+    def test_logObserver(self):
+        with open(os.path.join(ROOT, "README.md")) as readme:
+            [call] = re.findall("`twisted[.]logger[.](globalLogBeginner.*?)`", readme.read())
+        program = (
+            "import sys, twisted.logger\nfrom rpcudp.protocol import RPCProtocol\nfrom twisted.logger import *\n"
+            "{}\nnode = RPCProtocol()\nnode.noisy = True\nnode.datagramReceived(b'', ('192.0.2.1', 1))\n"
+        )
+        _, err, code = yield self.runPython("-c", program.format(call))
+        self.assertIn(u"dropped a datagram of ('192.0.2.1', 1)", err)
         self.assertEqual(code, 0)
 
 
