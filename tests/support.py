@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 import rpcudp
 from rpcudp.protocol import RPCProtocol
 
-# For other processes, so that they import the same rpcudp.
-ENVIRONMENT = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(rpcudp.__file__))))
+# For other processes, so that they import the same rpcudp, and these tests.
+_FOLDERS = [os.path.dirname(os.path.dirname(os.path.abspath(path))) for path in (rpcudp.__file__, __file__)]
+ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join(_FOLDERS))
 
 HERE = ("127.0.0.1", 1234)
 THERE = ("192.0.2.7", 5678)

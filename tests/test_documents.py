@@ -8,11 +8,13 @@ import socket
 import sys
 
 from twisted.internet import defer
+from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from rpcudp import wire
-from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess
+from rpcudp.protocol import RPCProtocol
+from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
@@ -25,6 +27,41 @@ from twisted.internet import reactor
 reactor.callWhenRunning(lambda: (print("running"), sys.stdout.flush()))
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+# A program of asyncio's on Twisted's reactor for it, as Python 2 cannot read it.
+ASYNCIO = """
+import asyncio
+from twisted.internet import asyncioreactor
+loop = asyncio.new_event_loop()
+asyncioreactor.install(loop)
+from twisted.internet import defer, reactor
+from rpcudp.protocol import RPCProtocol
+
+class Node(RPCProtocol):
+    def rpc_future(self, sender):
+        return loop.create_task(asyncio.sleep(0.01, "future"))
+
+    async def rpc_coroutine(self, sender):
+        return await defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.01, "coroutine"), loop=loop))
+
+async def main():
+    node = Node()
+    address = ("127.0.0.1", reactor.listenUDP(0, node, interface="127.0.0.1").getHost().port)
+    calls = [node.future(address).asFuture(loop), node.coroutine(address).asFuture(loop)]
+    outcomes = [await call for call in calls]
+    print((all(answered for answered, _ in outcomes), [result for _, result in outcomes]))
+    try:
+        await node.future(address)
+    except RuntimeError as error:
+        print(type(error).__name__)
+    await node.transport.stopListening().asFuture(loop)
+    reactor.stop()
+
+task = loop.create_task(main())
+reactor.run()
+task.result()
 """
 
 
@@ -168,6 +205,26 @@ class ReadmeTests(ProcessTestCase):
         _, err, code = yield self.runPython("-c", program.format(call))
         self.assertIn(u"dropped a datagram of ('192.0.2.1', 1)", err)
         self.assertEqual(code, 0)
+
+
+    @defer.inlineCallbacks
+    def test_asyncio(self):
+        if sys.version_info < (3,) or not hasattr(defer.Deferred, "asFuture"):
+            raise SkipTest("this Twisted has no asFuture, or this Python no coroutines")
+        out, err, code = yield self.runPython("-c", ASYNCIO)
+        self.assertEqual((out, err, code), (u"(True, ['future', 'coroutine'])\nRuntimeError\n", u"", 0))
+
+    def test_addTimeout(self):
+        clock = Clock()
+        client = RPCProtocol(reactor=clock)
+        client.makeConnection(FakeTransport())
+        call = client.ping(("192.0.2.1", 1234))
+        if not hasattr(call, "addTimeout"):
+            raise SkipTest("this Twisted has no addTimeout")
+        call.addTimeout(1, clock)
+        clock.advance(1)
+        self.failureResultOf(call, defer.TimeoutError)
+        self.assertEqual(client._outstanding, {})
 
 
 class ProtocolDocumentTests(SynchronousTestCase):

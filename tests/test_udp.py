@@ -247,10 +247,9 @@ class OptimisedTests(TestCase):
     """
 
     def test_connectedPort(self):
-        program = ENVIRONMENT["PYTHONPATH"]
         command = [sys.executable, "-O", "-m", "twisted.trial", "--temp-directory", os.path.abspath(self.mktemp())]
         command += ["tests.test_udp.ConnectedTests", "tests.test_udp.AdoptedTests"]
-        ended = getProcessOutputAndValue(command[0], command[1:], env=ENVIRONMENT, path=program)
+        ended = getProcessOutputAndValue(command[0], command[1:], env=ENVIRONMENT)
         return ended.addCallback(lambda result: self.assertEqual(result[2], 0, result[0]))
 
 
