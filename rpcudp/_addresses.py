@@ -21,7 +21,7 @@ _WRONG = (socket.error, TypeError, ValueError)
 def checkAddress(address, transport):
     """
     @return: C{address} as C{transport} wants it.
-    @rtype: L{tuple} of an IP and a port
+    @rtype: L{tuple} of an IP and a port, and of the zone where the address has one
 
     @raise InvalidAddressError: if it is no C{(ip, port)} pair, or C{transport} cannot reach it.
     """
@@ -38,10 +38,11 @@ def checkAddress(address, transport):
     if getattr(transport, "_connectedAddr", transport) is not None:
         peer = connectedPeer(transport)
         if peer is not None:
-            if _canonical(host, port) != _canonical(*peer):
-                raise _invalid(address, "and the port is connected to {!r}".format(peer))
-            return peer
-    return host, port
+            if _canonical(host, port) != peer:
+                raise _invalid(address, "and the port is connected to {!r}".format(peer[:2]))
+            return peer[:2]
+    # A zone in the text is checked by the socket, and then ignored.
+    return _canonical(host, port) if "%" in host else (host, port)
 
 
 def connectedPeer(transport):
@@ -50,10 +51,10 @@ def connectedPeer(transport):
     record, and that is C{None}, its answer is known without asking.
 
     @return: the one address that C{transport} is connected to, or C{None}.
-    @rtype: L{tuple} of an IP and a port
+    @rtype: L{tuple} of an IP, a port and, for IPv6, what else its socket says
     """
     try:
-        return transport.socket.getpeername()[:2]
+        return transport.socket.getpeername()
     except (AttributeError, socket.error):
         return None
 
@@ -91,6 +92,6 @@ def _canonical(host, port):
     @return: the address as the system spells it, or C{None} where it has none, for want of such a zone.
     """
     try:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4][:2]
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4]
     except _WRONG:
         return None

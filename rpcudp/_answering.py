@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from rpcudp import wire
-from rpcudp._calling import scheduleOf
 from rpcudp._duplicates import DuplicateRequestCache
 from rpcudp._handlers import Refused, carryOut, isLateMisfit
 from rpcudp._logging import log, logFailure, note, noteMalformed
@@ -51,6 +50,8 @@ class Answerer(object):
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
+    @ivar _patience: returns for how many seconds an answer is worth sending.
+
     @ivar _sendQueue: the way out.
 
     @ivar _duplicates: which requests came before, or C{None}.
@@ -65,9 +66,10 @@ class Answerer(object):
         none does; or C{None}.
     """
 
-    def __init__(self, protocol, clock, sendQueue, maxConcurrent, duplicateLifetime):
+    def __init__(self, protocol, clock, patience, sendQueue, maxConcurrent, duplicateLifetime):
         self._protocol = protocol
         self._clock = clock
+        self._patience = patience
         self._sendQueue = sendQueue
         self._duplicates = DuplicateRequestCache(clock, duplicateLifetime) if duplicateLifetime else None
         self._running = 0
@@ -105,13 +107,16 @@ class Answerer(object):
         """
         Have the handler carry out a request, unless it was before, and answer it.
         """
+        protocol = self._protocol
+        transport = protocol.transport
+        if transport is None:
+            # A subclass has waited for too long: there is no port to answer from.
+            return
         if self._duplicates is not None:
             answer = self._duplicates.begin(msgID, address)
             if answer is not None:
                 self._answerAgain(answer, msgID, address)
                 return
-        protocol = self._protocol
-        transport = protocol.transport
         method, arguments = data
         self._running += 1
         try:
@@ -136,9 +141,10 @@ class Answerer(object):
         datagram = wire.encode(protocol._rpcudpKinds.response, plain, response)
         if self._duplicates is not None:
             self._duplicates.answered(msgID, address, datagram)
-        if protocol.noisy:
-            note("answering {peer} [{msgID}]", msgID, peer=address)
-        self._sendQueue.send(protocol.transport, datagram, address, patience=self._patience)
+        if protocol.transport is not None:
+            if protocol.noisy:
+                note("answering {peer} [{msgID}]", msgID, peer=address)
+            self._sendQueue.send(protocol.transport, datagram, address, patience=self._patience)
 
     def _answerLater(self, result, handler, transport, method, weight, msgID, address):
         protocol = self._protocol
@@ -180,10 +186,6 @@ class Answerer(object):
             self._sendQueue.send(self._protocol.transport, answer, address, patience=self._patience)
         elif self._protocol.noisy:
             note("dropped a copy of a request of {peer} that has no answer [{msgID}]", msgID, peer=address)
-
-    def _patience(self):
-        # How long the caller waits is not ours to know; peers of one network are likely to agree.
-        return sum(scheduleOf(self._protocol))
 
     def _hasRoomFor(self, address):
         return self._places.isOpenTo(address, self._running) and self._bytes.isOpenTo(address)

@@ -3,13 +3,14 @@ The caller's half: from C{protocol.sayhi(address, name)} to the outcome.
 """
 
 import functools
+from numbers import Real
 
 from twisted.internet.defer import Deferred
 
 from rpcudp import wire
 from rpcudp._addresses import checkAddress
 from rpcudp._deadlines import Deadlines
-from rpcudp._logging import note, noteMalformed
+from rpcudp._logging import log, note, noteMalformed
 from rpcudp.exceptions import MalformedMessage
 
 
@@ -24,12 +25,18 @@ class Caller(object):
     @ivar _sendQueue: the way out.
 
     @ivar _deadlines: how long the calls wait.
+
+    @ivar _schedule: of the call that was made last, or of the construction of the protocol.
+
+    @ivar _checked: the C{_waitTimeout} that it was made of.
     """
 
     def __init__(self, protocol, clock, sendQueue):
         self._protocol = protocol
         self._sendQueue = sendQueue
         self._deadlines = Deadlines(clock, protocol)
+        self._checked = protocol._waitTimeout
+        self._schedule = scheduleOf(self._checked)
 
     def call(self, method, address, *arguments):
         """
@@ -52,7 +59,7 @@ class Caller(object):
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
         try:
-            self._transmit(msgID, datagram, address, scheduleOf(protocol))
+            self._transmit(msgID, datagram, address, self._currentSchedule())
         except Exception:
             self._forget(msgID)
             raise
@@ -90,6 +97,38 @@ class Caller(object):
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
             self._deadlines.prune()
 
+    def giveUp(self, calls):
+        """
+        The port was closed: C{calls} are given up, a L{list} of message ids, and no timer stays behind.
+        """
+        for msgID in calls:
+            try:
+                self._protocol._timeout(msgID)
+            except Exception:
+                # A subclass's own, and all calls are to end.
+                log.failure("_timeout has failed")
+                if msgID in self._protocol._outstanding:
+                    self.end(msgID, (False, None))
+        self._deadlines.prune()
+
+    def patience(self):
+        """
+        @return: for how many seconds a caller waits, which is not ours to know; peers of one network are likely to agree.
+        """
+        try:
+            return sum(self._currentSchedule())
+        except (TypeError, ValueError):
+            # It is the next call that is told of that.
+            return sum(self._schedule)
+
+    def _currentSchedule(self):
+        waitTimeout = self._protocol._waitTimeout
+        # A list may have changed.
+        if waitTimeout is not self._checked or isinstance(waitTimeout, list):
+            self._schedule = scheduleOf(waitTimeout)
+            self._checked = waitTimeout
+        return self._schedule
+
     def _forget(self, msgID, deferred=None):
         # A subclass may have forgotten it already.
         self._protocol._outstanding.pop(msgID, None)
@@ -112,10 +151,20 @@ class Caller(object):
         self._transmit(msgID, datagram, address, waits)
 
 
-def scheduleOf(protocol):
+def scheduleOf(waitTimeout):
     """
-    @return: for how many seconds a call of C{protocol} waits after each time that it is sent.
-    @rtype: L{tuple} or L{list}
+    @return: for how many seconds a call waits after each time that it is sent.
+    @rtype: L{tuple}
+
+    @raise TypeError: if C{waitTimeout} is no number nor schedule.
+    @raise ValueError: if it is empty or has a wait that is zero, negative or not finite.
     """
-    waits = protocol._waitTimeout
-    return waits if isinstance(waits, (tuple, list)) else (waits,)
+    waits = tuple(waitTimeout) if isinstance(waitTimeout, (tuple, list)) else (waitTimeout,)
+    if not waits:
+        raise ValueError("waitTimeout is {!r}, and has no wait in it".format(waitTimeout))
+    for wait in waits:
+        if not isinstance(wait, Real):
+            raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
+        if not 0 < wait < float("inf"):
+            raise ValueError("waitTimeout is {!r}, and {!r} not positive and finite".format(waitTimeout, wait))
+    return waits

@@ -67,8 +67,10 @@ class Deadlines(object):
             heapify(self._heap)
 
     def _schedule(self, clock, wait, time):
+        # First, as the clock may refuse it, and the timer is that of other calls too.
+        timer = clock.callLater(wait, self._sweep)
         self._unschedule()
-        self._timer = clock.callLater(wait, self._sweep)
+        self._timer = timer
         self._next = time
 
     def _unschedule(self):
@@ -80,8 +82,10 @@ class Deadlines(object):
         self._timer = None
         clock = self._clock()
         now = clock.seconds()
+        # Waits that begin meanwhile are not over, even if the clock was set back below the time when this began.
+        begun = next(self._numbers)
         try:
-            while self._heap and self._heap[0][0] <= now:
+            while self._heap and self._heap[0][0] <= now and self._heap[0][1] < begun:
                 _, _, msgID, then = heappop(self._heap)
                 if msgID not in self._protocol._outstanding:
                     continue

@@ -72,15 +72,15 @@ class SendQueue(object):
         """
         if not self.waiting and self._offer(transport, datagram, address) is None:
             return
+        clock = self._clock()
+        self._retryLater(clock)
         key = msgID or (datagram, address)
         if key in self.waiting:
             return
         if len(self.waiting) == MAX_WAITING:
             self._noteLoss(datagram, address, "{} are waiting".format(MAX_WAITING))
             return
-        clock = self._clock()
         self.waiting[key] = transport, datagram, address, patience and patience(), clock.seconds()
-        self._retryLater(clock)
 
     def forget(self, msgID):
         """
@@ -122,12 +122,24 @@ class SendQueue(object):
                 code = self._attempt(key, entry, now)
                 if code is None:
                     continue
+                if code in SOCKET_FULL:
+                    break
                 blocked.add(address)
-                if code in SOCKET_FULL or len(blocked) == MAX_TRIED:
+                if len(blocked) == MAX_TRIED:
+                    self._putLast(blocked)
                     break
         finally:
             if self.waiting:
                 self._retryLater(clock)
+
+    def _putLast(self, addresses):
+        """
+        Have the datagrams to other addresses come first at the next attempt.
+        """
+        for key, entry in list(self.waiting.items()):
+            if entry[2] in addresses:
+                del self.waiting[key]
+                self.waiting[key] = entry
 
     def _attempt(self, key, entry, now):
         """
@@ -151,13 +163,14 @@ class SendQueue(object):
             is full.
         """
         destination = address
-        if getattr(transport, "_connectedAddr", transport) is not None:
+        record = getattr(transport, "_connectedAddr", transport)
+        if record is not None:
             peer = connectedPeer(transport)
-            if peer is not None:
-                if peer != address[:2]:
-                    self._noteLoss(datagram, address, "the port is connected to {!r}".format(peer))
-                    return None
-                # Twisted compares how the address is spelt.
+            if peer is not None and peer[:2] != address[:2]:
+                self._noteLoss(datagram, address, "the port is connected to {!r}".format(peer[:2]))
+                return None
+            if peer is not None or record is not transport:
+                # Twisted compares how the address is spelt, and takes a port for connected that could not be.
                 destination = None
         try:
             transport.write(datagram, destination)

@@ -16,6 +16,9 @@ REQUEST_OVERHEAD = 3072
 # Bytes of an object whose attributes are in a dictionary of their own, of Python 2's measure.
 _OBJECT = 512
 
+# Bytes that what came in one datagram never takes; a handler may have made something endless of it meanwhile.
+_HEAVIEST = 8 << 20
+
 # The first bytes of an IPv6 address that stands for one of IPv4.
 _MAPPED = b"\x00" * 10 + b"\xff\xff"
 
@@ -79,7 +82,7 @@ def weigh(data):
     """
     weight = REQUEST_OVERHEAD
     parts = [data]
-    while parts:
+    while parts and weight < _HEAVIEST:
         part = parts.pop()
         kind = type(part)
         size = _OBJECT if kind is umsgpack.Ext else sys.getsizeof(part, _OBJECT)

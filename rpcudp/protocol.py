@@ -104,14 +104,7 @@ class RPCProtocol(DatagramProtocol, object):
             C{maxConcurrent} is less than 1, or C{duplicateLifetime} is negative or not finite.
         """
         self._waitTimeout = waitTimeout
-        waits = scheduleOf(self)
-        if not waits:
-            raise ValueError("waitTimeout is {!r}, and has no wait in it".format(waitTimeout))
-        for wait in waits:
-            if not isinstance(wait, Real):
-                raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
-            if not 0 < wait < float("inf"):
-                raise ValueError("waitTimeout is {!r}, and {!r} not positive and finite".format(waitTimeout, wait))
+        scheduleOf(waitTimeout)
         if reactor is not None and not hasattr(reactor, "callLater"):
             raise TypeError("reactor is {!r}, and has no callLater".format(reactor))
         if not isinstance(maxConcurrent, int):
@@ -127,7 +120,7 @@ class RPCProtocol(DatagramProtocol, object):
         sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
         self._rpcudpSendQueue = sendQueue
         self._rpcudpCaller = Caller(self, clock, sendQueue)
-        self._rpcudpAnswerer = Answerer(self, clock, sendQueue, maxConcurrent, duplicateLifetime)
+        self._rpcudpAnswerer = Answerer(self, clock, self._rpcudpCaller.patience, sendQueue, maxConcurrent, duplicateLifetime)
 
     def __getattr__(self, name):
         """
@@ -162,8 +155,7 @@ class RPCProtocol(DatagramProtocol, object):
         try:
             DatagramProtocol.doStop(self)
         finally:
-            for msgID in inFlight:
-                self._timeout(msgID)
+            self._rpcudpCaller.giveUp(inFlight)
 
     def _timeout(self, msgID):
         """
@@ -183,7 +175,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         if getattr(self.transport, "_connectedAddr", self) is not None:
             peer = connectedPeer(self.transport)
-            if peer is not None and peer != address[:2]:
+            if peer is not None and peer[:2] != address[:2]:
                 return
         kind = datagram[:1]
         kinds = self._rpcudpKinds
@@ -274,10 +266,10 @@ def _noticeConnection(transport):
     """
     Have Twisted know that an adopted socket is connected already, which it does not look for.
     """
-    try:
-        peer = transport.socket.getpeername()[:2]
-    except (AttributeError, error):
-        # It is not.
-        return
-    if getattr(transport, "_connectedAddr", peer) is None:
-        transport.connect(*peer)
+    peer = connectedPeer(transport)
+    if peer is not None and getattr(transport, "_connectedAddr", peer) is None:
+        try:
+            transport.connect(*peer[:2])
+        except error:
+            # It stays connected, and Twisted knows.
+            pass

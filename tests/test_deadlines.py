@@ -107,6 +107,19 @@ class DeadlineTests(ProtocolTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.successResultOf(later), (False, None))
 
+    def test_clockThatIsSetBackInASweepEndsNoCallThatBeginsThen(self):
+        placed = []
+
+        def callAgain(_):
+            self.clock.rightNow -= 3600
+            placed.append(self.call(5).addCallback(callAgain))
+
+        self.call(5).addCallback(callAgain)
+        self.clock.advance(5)
+        self.assertEqual(len(placed), 1)
+        self.clock.advance(5)
+        self.assertEqual(len(placed), 2)
+
     def test_clockThatIsSetBackDelaysByTheStepAtMost(self):
         before = self.call(5)
         self.clock.rightNow -= 100
@@ -133,6 +146,52 @@ class DeadlineTests(ProtocolTestCase):
         self.assertTimers()
 
 
+class WrongWaitsTests(ProtocolTestCase):
+    """
+    Waits that are wrong raise at the call, and other calls end in time.
+    """
+
+    def test_replacedByWhatIsWrong(self):
+        other = self.protocol.ping(THERE)
+        nan = float("nan")
+        for wrong, error in (
+            (-1, ValueError),
+            (0, ValueError),
+            (nan, ValueError),
+            ((0.2, nan), ValueError),
+            ((), ValueError),
+            ((0.2, None), TypeError),
+            (None, TypeError),
+            ("5", TypeError),
+        ):
+            self.protocol._waitTimeout = wrong
+            self.assertRaises(error, self.protocol.ping, THERE)
+        self.assertEqual(len(self.protocol._outstanding), 1)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(other), (False, None))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_listThatChanges(self):
+        self.protocol._waitTimeout = waits = [1]
+        self.protocol.ping(THERE)
+        waits[0] = 3
+        other = self.protocol.ping(THERE)
+        self.clock.advance(2)
+        self.assertNoResult(other)
+        waits[0] = -1
+        self.assertRaises(ValueError, self.protocol.ping, THERE)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(other), (False, None))
+
+    def test_clockThatRefusesATimer(self):
+        other = self.protocol.ping(THERE)
+        self.protocol._waitTimeout = 1
+        self.patch(self.clock, "callLater", None)
+        self.assertRaises(TypeError, self.protocol.ping, THERE)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(other), (False, None))
+
+
 class RaisingNode(RPCProtocol):
     """
     A subclass that gets it wrong, once.
@@ -149,6 +208,13 @@ class RaisingNode(RPCProtocol):
 
 class RaisingNodeTests(ProtocolTestCase):
     protocolClass = RaisingNode
+
+    def test_errorOfASubclassIsLoggedWhenThePortIsClosed(self):
+        calls = [self.protocol.ping(THERE) for _ in range(3)]
+        self.protocol.doStop()
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual([self.successResultOf(call) for call in calls], [(False, None)] * 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_errorOfASubclassHoldsNothingUp(self):
         self.protocol.ping(THERE)

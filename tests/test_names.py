@@ -277,6 +277,19 @@ class AtMostOnceTests(ProtocolTestCase):
             self.assertEqual(self.answered(), answers)
         self.assertEqual(self.protocol.ran, 1)
 
+    def test_portThatIsClosedMeanwhile(self):
+        datagram, other = request(u"count"), request(u"count")
+        self.receive(datagram)
+        accept = self.protocol.held.pop()
+        self.receive(other)
+        accepted = self.protocol.held.pop()
+        accepted[0](self.protocol, *accepted[1:])
+        self.protocol.doStop()
+        # The one is not carried out, and the response to the other is not sent.
+        accept[0](self.protocol, *accept[1:])
+        self.protocol.work()
+        self.assertEqual((self.protocol.ran, self.transport.written, self.logged()), (1, [], []))
+
     def test_requestsThatASubclassMakesUp(self):
         for _ in range(2):
             rpcudp.protocol.RPCProtocol._acceptRequest(self.protocol, MESSAGE_ID, [u"count", []], THERE)
@@ -310,6 +323,12 @@ class OtherStateTests(ProtocolTestCase):
         self.clock.advance(5)
         self.assertEqual(self.successResultOf(deferred), (False, None))
         self.assertNothingPending()
+
+    def test_stoppingLeavesNoTimerOfCallsThatASubclassForgot(self):
+        self.protocol.ping(THERE)
+        self.protocol._outstanding = {}
+        self.protocol.doStop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_callThatASubclassForgot(self):
         self.protocol.ping(THERE)

@@ -80,8 +80,29 @@ class OneDestinationTests(SendingTestCase):
         self.full = set(addresses)
         for address in addresses:
             self.protocol.ping(address)
+        self.protocol.other(THERE)
         self.tick()
         self.assertEqual(self.attempts, addresses[:-5])
+        self.tick()
+        self.assertEqual(self.methods(), [u"other"])
+        self.assertEqual(self.attempts, addresses[-5:] + [THERE] + addresses[:-10])
+        self.full = set()
+        self.tick()
+        self.assertEqual(len(self.methods()), len(addresses))
+
+    def test_orderForEachDestinationIsKept(self):
+        self.patch(sending, "MAX_TRIED", 1)
+        self.full = {HERE}
+        for method in (u"first", u"second", u"third"):
+            getattr(self.protocol, method)(HERE)
+        self.protocol.other(THERE)
+        self.tick()
+        self.assertEqual(self.methods(), [])
+        self.tick()
+        self.assertEqual(self.methods(), [u"other"])
+        self.full = set()
+        self.tick()
+        self.assertEqual(self.methods(), [u"first", u"second", u"third"])
 
 
 class ClockStepTests(SendingTestCase):
@@ -98,6 +119,24 @@ class ClockStepTests(SendingTestCase):
             self.protocol.after(THERE)
             self.clock.advance(0.01)
         self.assertEqual(self.methods(), [u"before"] + [u"after"] * 600)
+
+    def test_setBackWhileTheQueueIsFull(self):
+        self.refuse(1)
+        for _ in range(sending.MAX_WAITING):
+            self.protocol.before(THERE)
+        self.clock.rightNow -= 3600
+        self.protocol.lost(THERE)
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.methods(), [u"before"] * sending.MAX_WAITING)
+
+    def test_setBackWhenACopyComes(self):
+        self.refuse(1)
+        datagram = request(u"echo", 1)
+        self.protocol.datagramReceived(datagram, THERE)
+        self.clock.rightNow -= 3600
+        self.protocol.datagramReceived(datagram, THERE)
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual(self.answered(), [1])
 
     def test_setBackWhenNothingElseIsSent(self):
         self.refuse(1)
@@ -214,6 +253,13 @@ class FullBufferTests(SendingTestCase):
         self.transport.refusals = []
         self.clock.advance(sending.RETRY_INTERVAL)
         self.assertNothingPending()
+
+    def test_answerWaitsAsLongAsTheLastWaitsThatWereRight(self):
+        self.protocol._waitTimeout = None
+        self.refuse(100)
+        self.receive(1)
+        self.clock.pump([sending.RETRY_INTERVAL] * 101)
+        self.assertEqual((self.answered(), self.logged()), ([1], []))
 
     def test_answerThatWaitedTooLongIsNotSentAfterwards(self):
         self.refuse(10 ** 4)

@@ -224,6 +224,11 @@ class BytesTests(SharingTestCase):
         self.assertEqual(weigh(inner), sum((sys.getsizeof(part) | 15) + 1 for part in parts))
         self.assertGreater(weigh(umsgpack.Ext(5, b"x" * 100)), 600)
 
+    def test_weightOfWhatAHandlerMadeEndless(self):
+        value = [1]
+        value.append(value)
+        self.assertLess(sharing.weigh(value), 10 << 20)
+
 
 class MemoryTests(SynchronousTestCase):
     """

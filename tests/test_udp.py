@@ -207,6 +207,14 @@ class ConnectedTests(ConnectedMixin, ConnectedTestCase):
         self.node.pending[0].callback(7)
         self.assertEqual(self.events, [])
 
+    def test_portThatCouldNotBeConnected(self):
+        # Twisted takes it for connected all the same.
+        self.node.transport._connectedAddr = self.there
+        for _ in range(2):
+            self.node.datagramReceived(b"\x00" + b"\x00" * 20 + umsgpack.packb([u"echo", []]), self.elsewhere)
+        self.assertEqual(self.events, [])
+        self.assertNoResult(self.node.echo(self.there))
+
     def test_callsInFlightBeforeEndInTime(self):
         clock = task.Clock()
         node = RPCProtocol(waitTimeout=(1, 1), reactor=clock)
