@@ -113,7 +113,7 @@ class Caller(object):
 
     def patience(self):
         """
-        @return: for how many seconds a caller waits, which is not ours to know; peers of one network are likely to agree.
+        @return: for how many seconds a caller waits.  It is not ours to know; peers of one network are likely to agree.
         """
         try:
             return sum(self._currentSchedule())

@@ -120,7 +120,8 @@ class RPCProtocol(DatagramProtocol, object):
         sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
         self._rpcudpSendQueue = sendQueue
         self._rpcudpCaller = Caller(self, clock, sendQueue)
-        self._rpcudpAnswerer = Answerer(self, clock, self._rpcudpCaller.patience, sendQueue, maxConcurrent, duplicateLifetime)
+        patience = self._rpcudpCaller.patience
+        self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, maxConcurrent, duplicateLifetime)
 
     def __getattr__(self, name):
         """

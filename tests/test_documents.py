@@ -189,7 +189,6 @@ class ReadmeTests(ProcessTestCase):
         self.assertIn(u"PASSED (successes=1)", out)
         self.assertEqual(code, 0)
 
-
     def test_itSaysHowToRunItsTest(self):
         with open(os.path.join(ROOT, "README.md")) as readme:
             self.assertIn("`python -m twisted.trial test_greeting`", readme.read())
@@ -205,7 +204,6 @@ class ReadmeTests(ProcessTestCase):
         _, err, code = yield self.runPython("-c", program.format(call))
         self.assertIn(u"dropped a datagram of ('192.0.2.1', 1)", err)
         self.assertEqual(code, 0)
-
 
     @defer.inlineCallbacks
     def test_asyncio(self):
