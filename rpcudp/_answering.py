@@ -149,6 +149,8 @@ class Answerer(object):
     def _answerLater(self, result, handler, transport, method, weight, msgID, address):
         protocol = self._protocol
         sender = senderOf(address)
+        # First, as it raises where an asyncio Future's loop is closed.
+        deferred = _deferredOf(result)
 
         def release():
             self._places.giveBack(sender, 1)
@@ -177,10 +179,10 @@ class Answerer(object):
         self._bytes.take(sender, weight)
         if self._stuckSince is None:
             self._stuckSince = self._clock().seconds()
-        _deferredOf(result).addCallbacks(answer, fail)
+        deferred.addCallbacks(answer, fail)
 
     def _answerAgain(self, answer, msgID, address):
-        if answer:
+        if answer and self._protocol.transport is not None:
             if self._protocol.noisy:
                 note("answering {peer} again [{msgID}]", msgID, peer=address)
             self._sendQueue.send(self._protocol.transport, answer, address, patience=self._patience)
@@ -199,7 +201,7 @@ class Answerer(object):
             self._stuckSince = now
             log.warn(
                 "requests are dropped, the last of {peer}: {count} of {limit} are being answered, with {size} of"
-                " {maxSize} bytes, and no handler has finished for {seconds} seconds; does a Deferred never fire?",
+                " {maxSize} bytes, and none of them has ended for {seconds} seconds; does a Deferred never fire?",
                 peer=address,
                 count=count,
                 limit=self._places.limit,

@@ -9,10 +9,12 @@ Strangers decide how much there is to remember, so it has an end, in seconds and
 that came one after another are a generation, and are forgotten together, the oldest generation first.
 """
 
+import sys
 from collections import deque
 
-# Bytes that a request takes besides its key, its datagram and its answer, measured and rounded up.
-ENTRY_OVERHEAD = 320
+# Bytes that a request takes besides its key, its datagram and its answer, measured and rounded up.  Python 2 has larger
+# objects, and tables of up to eight times what is in them.
+ENTRY_OVERHEAD = 320 if sys.version_info >= (3,) else 560
 
 # Of all generations, all in.
 MAX_BYTES = 16 << 20
@@ -167,8 +169,9 @@ class DuplicateRequestCache(object):
 
 def _keyOf(msgID, sender):
     """
-    @param msgID: equal to the message id of a request, of whatever type.
+    @param msgID: equal to the message id of a request, of whatever type; likewise C{sender}.
     """
     if isinstance(msgID, SecondID):
         return msgID.key
-    return bytes(bytearray(msgID)) + repr(sender).encode("utf-8")
+    address = (str(sender[0]),) + tuple(sender[1:])
+    return bytes(bytearray(msgID)) + repr(address).encode("utf-8")

@@ -12,8 +12,8 @@ import re
 import sys
 from functools import partial
 
-# What Python says of a call that does not fit, after the name of the function.
-_MISFIT = re.compile(r"([^\s.]+)\(\) (?:takes|missing|got) ")
+# What Python says of a call that does not fit: the name of the function, and this.
+_MISFIT = re.compile(r"(?:\S*\.)?([^\s.]+)\(\) (?:takes|missing|got) ")
 
 
 class Refused(Exception):
@@ -88,8 +88,10 @@ def _isMisfit(handler, error, frames, entered):
     @return: whether it says that the call of C{handler}, or of what its decorators hand on to it, did not fit.
     @rtype: L{bool}
     """
+    text = error.args[0] if error.args else None
+    # Python's own is a native string; a handler's may be anything.
+    misfit = _MISFIT.match(text) if isinstance(text, str) else None
     layers = _layers(handler)
-    misfit = _MISFIT.search(str(error))
     if misfit is None or not layers:
         return False
     innermost = layers[-1].__code__
@@ -107,8 +109,8 @@ def _isForeign(handler, sender, arguments):
         return False
     try:
         inspect.signature(handler).bind(sender, *arguments)
-    except (AttributeError, TypeError, ValueError):
-        # Python 2 has no signatures, and not every function has one.
+    except Exception:
+        # Python 2 has no signatures, not every function has one, and annotations may raise anything.
         return True
     return False
 
@@ -119,17 +121,20 @@ def _layers(handler):
     @rtype: L{list}
     """
     layers = []
-    while handler is not None:
-        while isinstance(handler, partial):
+    seen = []
+    # What calls itself may be in its own closure.
+    while handler is not None and not any(handler is one for one in seen):
+        seen.append(handler)
+        if isinstance(handler, partial):
             handler = handler.func
+            continue
         function = getattr(handler, "__func__", handler)
         if not inspect.isfunction(function):
             function = getattr(type(handler), "__call__", None)
             function = getattr(function, "__func__", function)
-        # A function that calls itself may be in its own closure.
-        if not inspect.isfunction(function) or function in layers:
-            break
-        layers.append(function)
+        # Between two layers there may be one of the interpreter's own, such as a cache.
+        if inspect.isfunction(function) and function not in layers:
+            layers.append(function)
         handler = _decorated(handler)
     return layers
 

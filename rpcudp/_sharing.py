@@ -16,8 +16,9 @@ REQUEST_OVERHEAD = 3072
 # Bytes of an object whose attributes are in a dictionary of their own, of Python 2's measure.
 _OBJECT = 512
 
-# Bytes that what came in one datagram never takes; a handler may have made something endless of it meanwhile.
-_HEAVIEST = 8 << 20
+# Bytes that what comes in one datagram takes at most, on Python 2: 8 KiB of empty maps.  A handler may have linked it
+# to something larger, or made something endless of it.
+_HEAVIEST = 5 << 19
 
 # The first bytes of an IPv6 address that stands for one of IPv4.
 _MAPPED = b"\x00" * 10 + b"\xff\xff"

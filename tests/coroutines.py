@@ -86,6 +86,20 @@ class CoroutineTests(ProtocolTestCase):
         self.protocol.datagramReceived(request(u"decorated", 1), THERE)
         self.assertEqual(self.answered(), [2])
 
+    def test_argumentsThatDoNotFitUnderACache(self):
+        def handler(sender, first):
+            return first
+
+        def traced(function):
+            return functools.wraps(function)(lambda *arguments: function(*arguments))
+
+        cached = functools.lru_cache()
+        for self.protocol.rpc_cached in (cached(handler), traced(cached(handler)), cached(traced(handler))):
+            for arguments in ((), (1, 2)):
+                self.protocol.datagramReceived(request(u"cached", *arguments), THERE)
+            self.protocol.datagramReceived(request(u"cached", 1), THERE)
+        self.assertEqual((self.answered(), self.logged()), ([1] * 3, []))
+
     def test_typeErrorUnderADecoratorThatIsACoroutine(self):
         for method, arguments in ((u"decorated", [u"text"]), (u"callHelperWrongly", [])):
             self.protocol.datagramReceived(request(method, *arguments), THERE)
@@ -119,6 +133,15 @@ class FutureTests(ProtocolTestCase):
         self.protocol.datagramReceived(request(u"future"), THERE)
         self.settle()
         self.assertEqual(self.answered(), [u"now"])
+
+    def test_futureOfALoopThatIsClosedKeepsNoPlace(self):
+        self.protocol.future.set_result(u"now")
+        self.settle()
+        self.answered()
+        self.loop.close()
+        self.protocol.datagramReceived(request(u"future"), THERE)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.protocol._rpcudpAnswerer._places.taken, 0)
 
     def test_failureIsLogged(self):
         self.protocol.future.set_exception(ValueError("on purpose"))

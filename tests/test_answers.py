@@ -404,6 +404,29 @@ class OurMistakeTests(NodeTestCase):
         self.assertFails(TypeError, u"decorated", 1, u"text")
         self.assertFails(TypeError, u"guarded", u"secret", u"text")
 
+    def test_typeErrorThatSaysWhatAStrangerSent(self):
+        def fail(sender, value):
+            raise TypeError(repr(value) if isinstance(value, bytes) else u"no number: {}".format(value))
+
+        self.protocol.rpc_fail = fail
+        self.protocol.rpc_failLater = lambda sender, value: defer.execute(fail, sender, value)
+        for method in (u"fail", u"failLater"):
+            # To search this for a name took seconds.
+            for value in (u"\xe9", b"\x00" * 8000, b"a." * 4000, b"x() " * 2000):
+                self.assertFails(TypeError, method, value)
+
+    def test_typeErrorThatCannotSayWhatIsWrong(self):
+        class Speechless(TypeError):
+            def __str__(self):
+                raise ValueError("on purpose")
+
+        def fail(sender):
+            raise Speechless()
+
+        self.protocol.rpc_fail = fail
+        self.receive(u"fail")
+        self.assertEqual(len(self.flushLoggedErrors(Speechless)), 1)
+
     def test_handlerThatWronglyCallsWhatHasTheSameDecorator(self):
         self.assertFails(TypeError, u"callHelperWrongly")
         self.assertFails(TypeError, u"callItselfWrongly", 1)

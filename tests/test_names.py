@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 
 import umsgpack
 from twisted.internet.defer import CancelledError
@@ -253,6 +254,20 @@ class AtMostOnceTests(ProtocolTestCase):
             self.assertEqual(len(answers), 2)
             del self.transport.written[:]
 
+    def test_equalAddressesOfOtherTypesLater(self):
+        Peer = namedtuple("Peer", "ip port")
+        for likeness in (list, Peer._make, lambda address: (u"" + address[0], address[1])):
+            self.protocol.ran = 0
+            datagram = b"\x00" + os.urandom(20) + request(u"count")[21:]
+            self.receive(datagram, datagram)
+            for _ in range(2):
+                accept, msgID, data, address = self.protocol.held.pop(0)
+                accept(self.protocol, msgID, data, likeness(address))
+                # It is no copy, but known.
+                self.receive(datagram)
+            self.assertEqual(self.protocol.ran, 1)
+            del self.protocol.held[:], self.transport.written[:]
+
     def test_requestThatIsDroppedWhileNotReadyIsCarriedOutWhenItsCopyComes(self):
         datagram = request(u"count")
         self.protocol._acceptRequest = lambda *request: None
@@ -287,6 +302,10 @@ class AtMostOnceTests(ProtocolTestCase):
         self.protocol.doStop()
         # The one is not carried out, and the response to the other is not sent.
         accept[0](self.protocol, *accept[1:])
+        self.protocol.work()
+        self.assertEqual((self.protocol.ran, self.transport.written, self.logged()), (1, [], []))
+        # Nor is a copy that comes now answered.
+        self.receive(other)
         self.protocol.work()
         self.assertEqual((self.protocol.ran, self.transport.written, self.logged()), (1, [], []))
 

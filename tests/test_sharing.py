@@ -166,8 +166,8 @@ class StuckTests(SharingTestCase):
             [text] = self.texts(1)
             self.assertEqual(
                 text,
-                "requests are dropped, the last of {!r}: 2 of 2 are being answered, with {} of {} bytes, and no handler"
-                " has finished for 60 seconds; does a Deferred never fire?".format(
+                "requests are dropped, the last of {!r}: 2 of 2 are being answered, with {} of {} bytes, and none of"
+                " them has ended for 60 seconds; does a Deferred never fire?".format(
                     THERE, self.protocol._rpcudpAnswerer._bytes.taken, answering.MAX_HELD
                 ),
             )
@@ -227,7 +227,15 @@ class BytesTests(SharingTestCase):
     def test_weightOfWhatAHandlerMadeEndless(self):
         value = [1]
         value.append(value)
-        self.assertLess(sharing.weigh(value), 10 << 20)
+        self.assertLess(sharing.weigh(value), 3 << 20)
+
+    def test_weightOfWhatAHandlerLinkedToSomethingLarge(self):
+        table = [u"entry {}".format(number) for number in range(10 ** 5)]
+        self.listen()
+        self.protocol.rpc_join = lambda sender, node: [node.update(table=table), Deferred()][1]
+        self.patch(self.protocol._rpcudpAnswerer._bytes, "limit", 64 << 20)
+        self.protocol.datagramReceived(request(u"join", {}), THERE)
+        self.assertTrue(self.isAnswered(HERE))
 
 
 class MemoryTests(SynchronousTestCase):
