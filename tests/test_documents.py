@@ -44,13 +44,13 @@ class Node(RPCProtocol):
         return loop.create_task(asyncio.sleep(0.01, "future"))
 
     async def rpc_coroutine(self, sender):
-        return await defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.01, "coroutine"), loop=loop))
+        return await defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.01, "coroutine")))
 
 async def main():
     node = Node()
     address = ("127.0.0.1", reactor.listenUDP(0, node, interface="127.0.0.1").getHost().port)
-    calls = [node.future(address).asFuture(loop), node.coroutine(address).asFuture(loop)]
-    outcomes = [await call for call in calls]
+    outcomes = [await node.future(address).asFuture(asyncio.get_running_loop())]
+    outcomes.append(await node.coroutine(address).asFuture(asyncio.get_running_loop()))
     print((all(answered for answered, _ in outcomes), [result for _, result in outcomes]))
     try:
         await node.future(address)
@@ -211,6 +211,17 @@ class ReadmeTests(ProcessTestCase):
             raise SkipTest("this Twisted has no asFuture, or this Python no coroutines")
         out, err, code = yield self.runPython("-c", ASYNCIO)
         self.assertEqual((out, err, code), (u"(True, ['future', 'coroutine'])\nRuntimeError\n", u"", 0))
+
+    def test_stepByStep(self):
+        clock = Clock()
+        client = RPCProtocol(waitTimeout=(0.5, 1, 2), reactor=clock)
+        client.makeConnection(FakeTransport())
+        call = client.ping(("192.0.2.1", 1234))
+        clock.advance(3.5)
+        self.assertNoResult(call)
+        call = client.ping(("192.0.2.1", 1234))
+        clock.pump([0.5, 1, 2])
+        self.assertEqual(self.successResultOf(call), (False, None))
 
     def test_addTimeout(self):
         clock = Clock()
