@@ -111,6 +111,8 @@ def junkDatagrams(count):
         "random bytes": [os.urandom(random.randrange(1, 200)) for _ in range(count)],
         "random payloads": [b"\x00" + os.urandom(random.randrange(21, 200)) for _ in range(count)],
         "mutants of real datagrams": [mutant(real) for _ in range(count)],
+        # What takes longest to unpack.
+        "8 KiB answers that nobody waits for": [b"\x01" + os.urandom(20) + b"\xdc\x1f\xfd" + b"\x80" * 8189] * 100,
     }
 
 

@@ -432,6 +432,13 @@ class OurMistakeTests(NodeTestCase):
         self.assertFails(TypeError, u"callItselfWrongly", 1)
         self.assertFails(TypeError, u"callHelpWrongly")
 
+    def test_handlerThatWronglyCallsItselfLater(self):
+        def again(sender, first):
+            return defer.succeed(sender).addCallback(again)
+
+        self.protocol.rpc_again = again
+        self.assertFails(TypeError, u"again", 1)
+
     def test_typeErrorInsideAHandlerThatIsCalledLater(self):
         self.assertFails(TypeError, u"permitted", u"text")
         self.assertFails(TypeError, u"twisted", u"text")

@@ -293,7 +293,7 @@ class AtMostOnceTests(ProtocolTestCase):
         self.assertEqual(self.protocol.ran, 1)
 
     def test_portThatIsClosedMeanwhile(self):
-        datagram, other = request(u"count"), request(u"count")
+        datagram, other = [b"\x00" + os.urandom(20) + request(u"count")[21:] for _ in range(2)]
         self.receive(datagram)
         accept = self.protocol.held.pop()
         self.receive(other)

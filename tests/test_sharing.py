@@ -233,7 +233,7 @@ class BytesTests(SharingTestCase):
         table = [u"entry {}".format(number) for number in range(10 ** 5)]
         self.listen()
         self.protocol.rpc_join = lambda sender, node: [node.update(table=table), Deferred()][1]
-        self.patch(self.protocol._rpcudpAnswerer._bytes, "limit", 64 << 20)
+        self.patch(self.protocol._rpcudpAnswerer._bytes, "limit", 4 << 20)
         self.protocol.datagramReceived(request(u"join", {}), THERE)
         self.assertTrue(self.isAnswered(HERE))
 

@@ -201,10 +201,19 @@ class ConnectedTests(ConnectedMixin, ConnectedTestCase):
     def connect(self):
         self.node.transport.connect(self.otherwise, self.there[1])
 
+    @defer.inlineCallbacks
     def test_requestsInHandBeforeAreNotAnswered(self):
         self.node.datagramReceived(b"\x00" + b"\x00" * 20 + umsgpack.packb([u"never", []]), self.elsewhere)
         self.connect()
+        received = []
+        self.peer._acceptResponse = self.peer._acceptRequest = lambda *arguments: received.append(arguments)
+        self.peer._outstanding[b"\x00" * 20] = defer.Deferred()
         self.node.pending[0].callback(7)
+        # Nor does the peer get the answer: what it gets next is this.
+        self.node.never(self.there).addErrback(lambda _: None)
+        while not received:
+            yield task.deferLater(reactor, 0, lambda: None)
+        self.assertEqual([data for _, data, _ in received], [[u"never", []]])
         self.assertEqual(self.events, [])
 
     def test_portThatCouldNotBeConnected(self):
