@@ -62,8 +62,8 @@ class Answerer(object):
 
     @ivar _bytes: that their arguments take.
 
-    @ivar _stuckSince: the time when a place was taken, after which none has become free, or when the log last said that
-        none does; or C{None}.
+    @ivar _stuckSince: the time when a place was taken, or a request dropped, after which none has become free, or when
+        the log last said so; or C{None}.
     """
 
     def __init__(self, protocol, clock, patience, sendQueue, maxConcurrent, duplicateLifetime):
@@ -197,7 +197,9 @@ class Answerer(object):
         if self._protocol.noisy:
             note("dropped a request of {peer}: {count} are being answered [{msgID}]", msgID, peer=address, count=count)
         now = self._clock().seconds()
-        if self._stuckSince is not None and now - self._stuckSince >= _STUCK:
+        if self._stuckSince is None:
+            self._stuckSince = now
+        elif now - self._stuckSince >= _STUCK:
             self._stuckSince = now
             log.warn(
                 "requests are dropped, the last of {peer}: {count} of {limit} are being answered, with {size} of"

@@ -173,5 +173,5 @@ def _keyOf(msgID, sender):
     """
     if isinstance(msgID, SecondID):
         return msgID.key
-    address = (str(sender[0]),) + tuple(sender[1:])
+    address = (str(sender[0]), int(sender[1])) + tuple(sender[2:])
     return bytes(bytearray(msgID)) + repr(address).encode("utf-8")

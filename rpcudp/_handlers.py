@@ -10,10 +10,14 @@ asked only once a call has failed, so that no answered request pays for it.
 import inspect
 import re
 import sys
+from dis import findlinestarts
 from functools import partial
 
 # What Python says of a call that does not fit: the name of the function, and this.
 _MISFIT = re.compile(r"(?:\S*\.)?([^\s.]+)\(\) (?:takes|missing|got) ")
+
+# More decorators than anybody has around a handler.
+_MOST_LAYERS = 100
 
 
 class Refused(Exception):
@@ -61,18 +65,18 @@ def isLateMisfit(handler, failure):
     @return: whether it says that what the handler's decorators handed on did not fit.
     @rtype: L{bool}
     """
-    frames = [frame[:2] for frame in failure.frames]
+    frames = [frame[:3] for frame in failure.frames]
     return failure.check(TypeError) is not None and _isMisfit(handler, failure.value, frames, True)
 
 
 def _framesOf(traceback):
     """
-    @return: the function's and the file's name of each frame of a traceback, the outermost first.
+    @return: of each frame of a traceback, the outermost first, the function's name, the file's, and the line.
     """
     frames = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        frames.append((code.co_name, code.co_filename))
+        frames.append((code.co_name, code.co_filename, traceback.tb_lineno))
         traceback = traceback.tb_next
     return frames
 
@@ -81,7 +85,7 @@ def _isMisfit(handler, error, frames, entered):
     """
     @type error: L{TypeError}
 
-    @param frames: through which it came, the function's and the file's name of each.
+    @param frames: through which it came, of each the function's name, the file's, and the line.
 
     @param entered: whether C{handler} itself began to run, and only what it decorates may not have.
 
@@ -91,13 +95,22 @@ def _isMisfit(handler, error, frames, entered):
     text = error.args[0] if error.args else None
     # Python's own is a native string; a handler's may be anything.
     misfit = _MISFIT.match(text) if isinstance(text, str) else None
-    layers = _layers(handler)
-    if misfit is None or not layers:
+    if misfit is None:
         return False
-    innermost = layers[-1].__code__
-    return (innermost.co_name, innermost.co_filename) not in frames and any(
-        misfit.group(1) in (layer.__name__, layer.__code__.co_name) for layer in layers[entered:]
+    layers = _layers(handler)
+    return any(misfit.group(1) in (layer.__name__, layer.__code__.co_name) for layer in layers[entered:]) and not any(
+        _isOf(layers[-1].__code__, *frame) for frame in frames
     )
+
+
+def _isOf(code, name, filename, line):
+    """
+    @return: whether a frame is one of C{code}: a late failure has kept no more of it than this.
+    @rtype: L{bool}
+    """
+    if (name, filename) != (code.co_name, code.co_filename):
+        return False
+    return code.co_firstlineno <= line <= max(start for _, start in findlinestarts(code) if start is not None)
 
 
 def _isForeign(handler, sender, arguments):
@@ -122,20 +135,24 @@ def _layers(handler):
     """
     layers = []
     seen = []
-    # What calls itself may be in its own closure.
-    while handler is not None and not any(handler is one for one in seen):
-        seen.append(handler)
-        if isinstance(handler, partial):
-            handler = handler.func
-            continue
-        function = getattr(handler, "__func__", handler)
-        if not inspect.isfunction(function):
-            function = getattr(type(handler), "__call__", None)
-            function = getattr(function, "__func__", function)
-        # Between two layers there may be one of the interpreter's own, such as a cache.
-        if inspect.isfunction(function) and function not in layers:
-            layers.append(function)
-        handler = _decorated(handler)
+    try:
+        # What calls itself may be in its own closure, and what has any attribute has always another C{__wrapped__}.
+        while handler is not None and len(seen) < _MOST_LAYERS and not any(handler is one for one in seen):
+            seen.append(handler)
+            if isinstance(handler, partial):
+                handler = handler.func
+                continue
+            function = getattr(handler, "__func__", handler)
+            if not inspect.isfunction(function):
+                function = getattr(type(handler), "__call__", None)
+                function = getattr(function, "__func__", function)
+            # Between two layers there may be one of the interpreter's own, such as a cache.
+            if inspect.isfunction(function) and function not in layers:
+                layers.append(function)
+            handler = _decorated(handler)
+    except Exception:
+        # Of an object whose attributes raise what they like; what is below it is not known.
+        pass
     return layers
 
 

@@ -86,14 +86,14 @@ def weigh(data):
     while parts and weight < _HEAVIEST:
         part = parts.pop()
         kind = type(part)
-        size = _OBJECT if kind is umsgpack.Ext else sys.getsizeof(part, _OBJECT)
-        # Memory is given out in pieces of 16 bytes.
-        weight += (size | 15) + 1
+        size = sys.getsizeof(part, _OBJECT)
         if kind is list or kind is tuple:
             parts.extend(part)
         elif kind is dict:
             parts.extend(part)
             parts.extend(part.values())
-        elif kind is umsgpack.Ext:
-            weight += sys.getsizeof(part.data)
-    return weight
+        elif isinstance(part, umsgpack.Ext):
+            size = _OBJECT + sys.getsizeof(part.data)
+        # Memory is given out in pieces of 16 bytes.
+        weight += (size | 15) + 1
+    return min(weight, _HEAVIEST)

@@ -318,6 +318,52 @@ class PeersMistakeTests(NodeTestCase):
         for arguments in ((), (1, 2)):
             self.assertDropped(u"object", *arguments)
 
+    def test_argumentsThatDoNotFitAHandlerOfTheSameNameAsItsDecorator(self):
+        def decorate(function):
+            @functools.wraps(function)
+            def inner(*arguments):
+                return function(*arguments)
+
+            return inner
+
+        def make():
+            def inner(sender, first):
+                return first + 1
+
+            return inner
+
+        self.protocol.rpc_same = decorate(make())
+        for arguments in ((), (1, 2)):
+            self.assertDropped(u"same", *arguments)
+        self.receive(u"same", u"text")
+        self.assertFailureLogged(TypeError, "rpc_same")
+
+    def test_argumentsThatDoNotFitWhatHasAnyAttribute(self):
+        class Proxy(object):
+            def __getattr__(self, name):
+                return Proxy()
+
+            def __call__(self, sender, first):
+                return first + 1
+
+        self.protocol.rpc_proxy = Proxy()
+        self.assertDropped(u"proxy")
+        self.receive(u"proxy", u"text")
+        self.assertFailureLogged(TypeError, "rpc_proxy")
+
+    def test_argumentsThatDoNotFitWhatRaisesForAnyAttribute(self):
+        class Sloppy(object):
+            def __getattr__(self, name):
+                raise KeyError(name)
+
+            def __call__(self, sender, first):
+                return defer.fail(TypeError("on purpose"))
+
+        self.protocol.rpc_sloppy = Sloppy()
+        self.assertDropped(u"sloppy")
+        self.receive(u"sloppy", 1)
+        self.assertFailureLogged(TypeError, "rpc_sloppy")
+
     def test_argumentsThatDoNotFitAPartial(self):
         self.protocol.rpc_partial = functools.partial(lambda first, sender, second: first + second, 1)
         for arguments in ((), (1, 2)):

@@ -256,7 +256,8 @@ class AtMostOnceTests(ProtocolTestCase):
 
     def test_equalAddressesOfOtherTypesLater(self):
         Peer = namedtuple("Peer", "ip port")
-        for likeness in (list, Peer._make, lambda address: (u"" + address[0], address[1])):
+        Port = type(2 ** 64)
+        for likeness in (list, Peer._make, lambda address: (u"" + address[0], Port(address[1]))):
             self.protocol.ran = 0
             datagram = b"\x00" + os.urandom(20) + request(u"count")[21:]
             self.receive(datagram, datagram)

@@ -180,6 +180,18 @@ class StuckTests(SharingTestCase):
             self.protocol.deferreds.pop(0).callback(None)
             self.hold(1, THERE)
 
+    def test_whereOneThatEndsMakesRoomForNobody(self):
+        self.listen(maxConcurrent=8)
+        self.hold(5, THERE)
+        self.hold(3, HERE)
+        self.protocol.deferreds[0].callback(None)
+        # Three places are held, and as many are free.
+        self.assertEqual(self.hold(1, THERE), 0)
+        self.clock.advance(59)
+        self.assertEqual((self.hold(1, THERE), self.logged()), (0, []))
+        self.clock.advance(1)
+        self.assertEqual((self.hold(1, THERE), len(self.logged())), (0, 1))
+
     def test_clockThatIsSetBack(self):
         self.clock.rightNow -= 3600
         self.assertEqual(self.texts(60), [])
@@ -230,7 +242,12 @@ class BytesTests(SharingTestCase):
         self.assertLess(sharing.weigh(value), 3 << 20)
 
     def test_weightOfWhatAHandlerLinkedToSomethingLarge(self):
-        table = [u"entry {}".format(number) for number in range(10 ** 5)]
+        self.linkTo([u"entry {}".format(number) for number in range(10 ** 5)])
+
+    def test_weightOfWhatAHandlerLinkedToOneLargeThing(self):
+        self.linkTo(b"x" * (8 << 20))
+
+    def linkTo(self, table):
         self.listen()
         self.protocol.rpc_join = lambda sender, node: [node.update(table=table), Deferred()][1]
         self.patch(self.protocol._rpcudpAnswerer._bytes, "limit", 4 << 20)
