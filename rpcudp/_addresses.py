@@ -14,6 +14,9 @@ _TEXT = (str, type(""))
 # How a socket spells 255.255.255.255.
 _BROADCAST = "<broadcast>"
 
+# Of the name of a network interface, the end of it included, as Linux has it.
+_ZONE_LENGTH = 16
+
 # What the system's functions raise for what is no address, a null byte on Python 2 included.
 _WRONG = (socket.error, TypeError, ValueError)
 
@@ -78,9 +81,10 @@ def _familyOf(host):
         if host == _BROADCAST:
             return AF_INET
         try:
-            inet_pton(AF_INET6, host.partition("%")[0])
-            # The zone after the C{%} has to be one of this machine's.
-            if "%" not in host or _canonical(host, 0) is not None:
+            plain, percent, zone = host.partition("%")
+            inet_pton(AF_INET6, plain)
+            # The name of a zone has to be one of this machine's; to look for a long one takes long.
+            if not percent or len(zone) < _ZONE_LENGTH and "\0" not in zone and _canonical(host, 0) is not None:
                 return AF_INET6
         except _WRONG:
             pass

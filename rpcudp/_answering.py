@@ -198,7 +198,8 @@ class Answerer(object):
             note("dropped a request of {peer}: {count} are being answered [{msgID}]", msgID, peer=address, count=count)
         now = self._clock().seconds()
         if self._stuckSince is None:
-            self._stuckSince = now
+            # Not where only handlers that are running now take the places.
+            self._stuckSince = now if self._places.taken else None
         elif now - self._stuckSince >= _STUCK:
             self._stuckSince = now
             log.warn(

@@ -3,6 +3,7 @@ The caller's half: from C{protocol.sayhi(address, name)} to the outcome.
 """
 
 import functools
+import sys
 from numbers import Real
 
 from twisted.internet.defer import Deferred
@@ -97,9 +98,22 @@ class Caller(object):
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
             self._deadlines.prune()
 
+    def stop(self):
+        """
+        The port is being closed: no timer stays behind.
+
+        @return: the message ids of the calls that are to be given up then.
+        @rtype: L{list}
+        """
+        self._sendQueue.clear()
+        self._deadlines.clear()
+        return list(self._protocol._outstanding)
+
     def giveUp(self, calls):
         """
-        The port was closed: C{calls} are given up, a L{list} of message ids, and no timer stays behind.
+        The port was closed.
+
+        @param calls: what L{stop} returned.
         """
         for msgID in calls:
             try:
@@ -109,7 +123,6 @@ class Caller(object):
                 log.failure("_timeout has failed")
                 if msgID in self._protocol._outstanding:
                     self.end(msgID, (False, None))
-        self._deadlines.prune()
 
     def patience(self):
         """
@@ -165,6 +178,6 @@ def scheduleOf(waitTimeout):
     for wait in waits:
         if not isinstance(wait, Real):
             raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
-        if not 0 < wait < float("inf"):
+        if not 0 < wait <= sys.float_info.max:
             raise ValueError("waitTimeout is {!r}, and {!r} not positive and finite".format(waitTimeout, wait))
     return waits

@@ -60,11 +60,17 @@ class Deadlines(object):
         """
         calls = self._protocol._outstanding
         if not calls:
-            del self._heap[:]
-            self._unschedule()
+            self.clear()
         elif len(self._heap) > 2 * len(calls) + _SLACK:
             self._heap = [entry for entry in self._heap if entry[2] in calls]
             heapify(self._heap)
+
+    def clear(self):
+        """
+        Forget all deadlines, and the timer.
+        """
+        del self._heap[:]
+        self._unschedule()
 
     def _schedule(self, clock, wait, time):
         # First, as the clock may refuse it, and the timer is that of other calls too.

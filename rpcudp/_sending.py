@@ -129,6 +129,8 @@ class SendQueue(object):
                     self._putLast(blocked)
                     break
         finally:
+            # A call that ended while it was sent may have been what a timer was for.
+            self._stopWithoutWork()
             if self.waiting:
                 self._retryLater(clock)
 
@@ -151,6 +153,8 @@ class SendQueue(object):
         try:
             if patience is None or now - since < patience:
                 code = self._offer(transport, datagram, address)
+            else:
+                self._noteLoss(datagram, address, "it has waited for {} seconds".format(patience))
         finally:
             # It may be gone already, with all others, if sending it had the port closed.
             if code is None and self.waiting.get(key) is entry:

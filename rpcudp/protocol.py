@@ -27,6 +27,7 @@ them by accident, whatever it is called itself.
 """
 
 import functools
+import sys
 from builtins import int
 from numbers import Real
 from socket import SO_RCVBUF, SOL_SOCKET, error
@@ -113,12 +114,11 @@ class RPCProtocol(DatagramProtocol, object):
             raise ValueError("maxConcurrent is {!r}, and 1 is the least".format(maxConcurrent))
         if not isinstance(duplicateLifetime, Real):
             raise TypeError("duplicateLifetime is {!r}, and not a number of seconds".format(duplicateLifetime))
-        if not 0 <= duplicateLifetime < float("inf"):
+        if not 0 <= duplicateLifetime <= sys.float_info.max:
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         self._outstanding = {}
         clock = functools.partial(_findClock, self, reactor)
         sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
-        self._rpcudpSendQueue = sendQueue
         self._rpcudpCaller = Caller(self, clock, sendQueue)
         patience = self._rpcudpCaller.patience
         self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, maxConcurrent, duplicateLifetime)
@@ -151,8 +151,7 @@ class RPCProtocol(DatagramProtocol, object):
         Called by Twisted when the port is closed.  Every call in flight is given up, no timer stays behind, and the
         protocol may listen again, even in C{stopProtocol}.
         """
-        inFlight = list(self._outstanding)
-        self._rpcudpSendQueue.clear()
+        inFlight = self._rpcudpCaller.stop()
         try:
             DatagramProtocol.doStop(self)
         finally:

@@ -9,6 +9,7 @@ import sys
 
 from twisted.internet import defer
 
+from rpcudp import _answering as answering
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
 from tests.support import HERE, THERE, FakeTransport, ProtocolTestCase, request
@@ -575,6 +576,34 @@ class SharedResultTests(NodeTestCase):
         self.shared.callback(object())
         self.assertEqual(len(self.logged()), 2)
         self.assertEqual(len(self.flushLoggedErrors(MalformedMessage)), 2)
+        self.assertEqual(self.answered(), [])
+
+
+class LikeAFuture(object):
+    """
+    As much of an asyncio Future as is asked for, on Python 2 as well.
+    """
+
+    def __init__(self, result):
+        self.result = result
+        self.add_done_callback = lambda callback: callback(self)
+
+
+class FutureLikeTests(NodeTestCase):
+    def setUp(self):
+        NodeTestCase.setUp(self)
+        self.patch(answering, "Future", LikeAFuture)
+        self.patch(answering, "_LATER", answering._LATER + (LikeAFuture,))
+
+    def test_result(self):
+        self.protocol.rpc_future = lambda sender: LikeAFuture(lambda: u"now")
+        self.receive(u"future")
+        self.assertEqual(self.answered(), [u"now"])
+
+    def test_failure(self):
+        self.protocol.rpc_future = lambda sender: LikeAFuture(lambda: 1 / 0)
+        self.receive(u"future")
+        self.assertFailureLogged(ZeroDivisionError, "rpc_future")
         self.assertEqual(self.answered(), [])
 
 

@@ -200,6 +200,8 @@ class WrongCallTests(ProtocolTestCase):
             ":::",
             "fe80::1%",
             "fe80::1%nosuch",
+            "fe80::1%lo\0",
+            u"fe80::1%" + u"\ufdfa" * 2700,
             "fe80::1%\u017c",
             "%lo",
             None,
@@ -283,7 +285,7 @@ class WrongConstructionTests(SynchronousTestCase):
             self.assertIn("waitTimeout is {0!r}, and {0!r} is not a number".format(wrong), str(error))
 
     def test_waitTimeoutThatIsNotPositiveAndFinite(self):
-        for wrong in (0, -1, 0.0, -0.5, float("inf"), float("nan")):
+        for wrong in (10 ** 400, 0, -1, 0.0, -0.5, float("inf"), float("nan")):
             error = self.assertRaises(ValueError, RPCProtocol, waitTimeout=wrong)
             self.assertIn("waitTimeout is {0!r}, and {0!r} not positive and finite".format(wrong), str(error))
 

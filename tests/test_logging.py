@@ -34,6 +34,7 @@ def exerciseNetwork(test):
     answered, late = protocol.ping(THERE), protocol.ping(THERE)
     ids = [datagram[1:21] for datagram, _ in transport.written]
     protocol.datagramReceived(response(ids[0], u"pong"), THERE)
+    protocol.datagramReceived(b"\x01" + ids[1] + b"\xc1", THERE)
     test.clock.advance(5)
     protocol.datagramReceived(response(ids[1], u"pong"), THERE)
     answeredRequest = request(u"echo", 1)

@@ -3,9 +3,11 @@ What applications import, and whom a name on the protocol belongs to.
 """
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+import types
 from collections import namedtuple
 
 import umsgpack
@@ -85,6 +87,17 @@ class MixedFilesTests(SynchronousTestCase):
     def test_replacedByAnotherVersion(self):
         for text in ('__version__ = "5.0.1"\n', 'version = "2.1"\nversion_info = (2, 1)\n', ""):
             self.assertSaysWhatHappened(self.importBesides(__init__=text, protocol=""))
+
+    def test_inThisProcess(self):
+        for another in (types.ModuleType("rpcudp"), None):
+            self.addCleanup(sys.modules.__setitem__, "rpcudp", rpcudp)
+            sys.modules["rpcudp"] = another
+            try:
+                runpy.run_path(os.path.join(STORJRPCUDP, "__init__.py"))
+            except ImportError as error:
+                self.assertSaysWhatHappened(str(error) + "\n")
+            else:
+                self.fail("nothing was said")
 
     def test_removed(self):
         self.assertSaysWhatHappened(self.importBesides())

@@ -245,6 +245,13 @@ class FullBufferTests(SendingTestCase):
         self.clock.pump([sending.RETRY_INTERVAL] * int(4.95 / sending.RETRY_INTERVAL))
         self.assertEqual(self.methods(), [u"ping"])
 
+    def test_noisyProtocolTellsOfAnAnswerThatWaitedTooLong(self):
+        self.protocol.noisy = True
+        self.refuse(10 ** 4)
+        self.receive(1)
+        self.clock.pump([sending.RETRY_INTERVAL] * 1001)
+        self.assertIn("it has waited for 5 seconds", self.logged()[-1])
+
     def test_callThatGaveUpIsNotSentAfterwards(self):
         self.refuse(10 ** 4)
         deferred = self.protocol.ping(THERE)
@@ -301,6 +308,19 @@ class FullBufferTests(SendingTestCase):
         self.transport.refusals = []
         self.clock.advance(sending.RETRY_INTERVAL)
         self.assertEqual(self.methods(), [u"other"])
+
+    def test_callThatIsCancelledWhileAnotherIsSentLeavesNoTimer(self):
+        write = self.transport.write
+
+        def writeAndCall(datagram, address):
+            write(datagram, address)
+            self.protocol.ping(THERE).addErrback(lambda _: None).cancel()
+
+        self.refuse(1)
+        self.receive(1)
+        self.transport.write = writeAndCall
+        self.clock.advance(sending.RETRY_INTERVAL)
+        self.assertEqual((self.answered(), self.clock.getDelayedCalls()), ([1], []))
 
     def test_cancellingTheLastCallLeavesNoTimer(self):
         self.refuse(10 ** 5)

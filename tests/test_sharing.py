@@ -192,6 +192,14 @@ class StuckTests(SharingTestCase):
         self.clock.advance(1)
         self.assertEqual((self.hold(1, THERE), len(self.logged())), (0, 1))
 
+    def test_notWhereAHandlerThatRunsTakesThePlaces(self):
+        self.listen(maxConcurrent=1)
+        self.protocol.rpc_nested = lambda sender: self.protocol.datagramReceived(request(u"ping"), THERE)
+        for _ in range(3):
+            self.protocol.datagramReceived(request(u"nested"), THERE)
+            self.clock.advance(60)
+        self.assertEqual(self.logged(), [])
+
     def test_clockThatIsSetBack(self):
         self.clock.rightNow -= 3600
         self.assertEqual(self.texts(60), [])

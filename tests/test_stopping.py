@@ -20,6 +20,12 @@ class StoppingTests(ProtocolTestCase):
         self.assertNothingPending()
         self.assertEqual(self.logged(), [])
 
+    def test_nothingIsLeftWhenTheCallsFire(self):
+        left = []
+        self.protocol.ping(THERE).addCallback(lambda _: left.extend(self.clock.getDelayedCalls()))
+        self.protocol.doStop()
+        self.assertEqual(left, [])
+
     def test_callAfterwardsSaysThatNobodyListens(self):
         self.protocol.doStop()
         self.assertRaises(RuntimeError, self.protocol.ping, THERE)
