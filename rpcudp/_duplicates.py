@@ -47,6 +47,8 @@ class DuplicateRequestCache(object):
 
     @ivar _now, _msgID, _key: of the request that was identified last, the time, the message id and the key.
 
+    @ivar _hasSeconds: whether there has been a L{SecondID}, as there is none where senders draw their ids at random.
+
     @ivar _requests: by key, the datagrams.  A key is made of the message id and the sender, so that it can be made
         again of what is handed through a subclass's code; only that of a L{SecondID} is not.
 
@@ -75,6 +77,7 @@ class DuplicateRequestCache(object):
         self._size = 0
         self._keys = []
         self._msgID = self._key = None
+        self._hasSeconds = False
 
     def identify(self, msgID, datagram, sender):
         """
@@ -91,11 +94,11 @@ class DuplicateRequestCache(object):
         if now >= self._ends or self._size > GENERATION_BYTES:
             self._beginGeneration()
         key = msgID + repr(sender).encode("utf-8")
-        if self._requests.get(key) != datagram:
-            second = key + datagram
-            if key in self._requests or second in self._requests:
-                msgID = SecondID(msgID)
-                msgID.key = key = second
+        known = self._requests.get(key)
+        if known != datagram and (known is not None or self._hasSeconds and key + datagram in self._requests):
+            self._hasSeconds = True
+            msgID = SecondID(msgID)
+            msgID.key = key = key + datagram
         self._msgID = msgID
         self._key = key
         return msgID, self._answers.get(key)
