@@ -37,7 +37,7 @@ from twisted.internet.protocol import DatagramProtocol
 from rpcudp import wire
 from rpcudp._addresses import connectedPeer
 from rpcudp._answering import Answerer
-from rpcudp._calling import Caller, scheduleOf
+from rpcudp._calling import Caller
 from rpcudp._logging import note, noteMalformed
 from rpcudp._sending import SendQueue
 
@@ -105,7 +105,11 @@ class RPCProtocol(DatagramProtocol, object):
             C{maxConcurrent} is less than 1, or C{duplicateLifetime} is negative or not finite.
         """
         self._waitTimeout = waitTimeout
-        scheduleOf(waitTimeout)
+        self._outstanding = {}
+        clock = functools.partial(_findClock, self, reactor)
+        sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
+        # It looks whether waitTimeout is right.
+        self._rpcudpCaller = Caller(self, clock, sendQueue)
         if reactor is not None and not hasattr(reactor, "callLater"):
             raise TypeError("reactor is {!r}, and has no callLater".format(reactor))
         if not isinstance(maxConcurrent, int):
@@ -116,10 +120,6 @@ class RPCProtocol(DatagramProtocol, object):
             raise TypeError("duplicateLifetime is {!r}, and not a number of seconds".format(duplicateLifetime))
         if not 0 <= duplicateLifetime <= sys.float_info.max:
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
-        self._outstanding = {}
-        clock = functools.partial(_findClock, self, reactor)
-        sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
-        self._rpcudpCaller = Caller(self, clock, sendQueue)
         patience = self._rpcudpCaller.patience
         self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, maxConcurrent, duplicateLifetime)
 

@@ -123,6 +123,20 @@ class BackgroundProcess(ProcessProtocol):
         return self._ended
 
 
+def collectLog(test):
+    """
+    Keep in C{test.events} what rpcudp logs until the test ends.
+    """
+
+    def observe(event):
+        if event.get("log_namespace", "").startswith("rpcudp"):
+            test.events.append(event)
+
+    test.events = []
+    globalLogPublisher.addObserver(observe)
+    test.addCleanup(globalLogPublisher.removeObserver, observe)
+
+
 class ProtocolTestCase(SynchronousTestCase):
     """
     A protocol on a L{FakeTransport}, with a L{Clock}, and what it logs.
@@ -137,13 +151,7 @@ class ProtocolTestCase(SynchronousTestCase):
         self.protocol = self.protocolClass(reactor=self.clock)
         self.transport = FakeTransport()
         self.protocol.makeConnection(self.transport)
-        self.events = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
-
-    def _observe(self, event):
-        if event.get("log_namespace", "").startswith("rpcudp"):
-            self.events.append(event)
+        collectLog(self)
 
     def logged(self):
         """

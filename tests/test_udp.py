@@ -12,12 +12,11 @@ from twisted.internet import defer, reactor, task
 from twisted.internet.error import InvalidAddressError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
-from tests.support import ENVIRONMENT, FakeTransport
+from tests.support import ENVIRONMENT, FakeTransport, collectLog
 
 
 def withoutIPv6():
@@ -152,13 +151,7 @@ class ConnectedTestCase(UDPTestCase):
         self.node, self.here = self.listen(self.interface)
         self.peer, self.there = self.listen(self.interface)
         self.stranger, self.elsewhere = self.listen(self.interface)
-        self.events = []
-        globalLogPublisher.addObserver(self.observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
-
-    def observe(self, event):
-        if event.get("log_namespace", "").startswith("rpcudp"):
-            self.events.append(event)
+        collectLog(self)
 
     def assertRefused(self, address):
         error = self.assertRaises(InvalidAddressError, self.node.echo, address)
