@@ -21,6 +21,8 @@ class Caller(object):
 
     The calls in flight themselves are in the protocol's C{_outstanding}.
 
+    @ivar newMessageID: returns the message id of the next call.
+
     @ivar _protocol: whose calls they are.
 
     @ivar _sendQueue: the way out.
@@ -33,6 +35,7 @@ class Caller(object):
     """
 
     def __init__(self, protocol, clock, sendQueue):
+        self.newMessageID = wire.newMessageID
         self._protocol = protocol
         self._sendQueue = sendQueue
         self._deadlines = Deadlines(clock, protocol)
@@ -54,7 +57,7 @@ class Caller(object):
             # An attribute's name on Python 2.
             method = method.decode("utf-8")
         address = checkAddress(address, protocol.transport)
-        msgID = wire.newMessageID()
+        msgID = self.newMessageID()
         datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
         deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._forget, msgID))
         if protocol.noisy:

@@ -141,6 +141,8 @@ class RPCProtocol(DatagramProtocol, object):
         transport = self.transport
         if getattr(transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
             transport.maxPacketSize = wire.MAX_DATAGRAM
+        # A simulated network has a generator of its own (see L{rpcudp.testing}), and nothing else has.
+        self._rpcudpCaller.newMessageID = getattr(transport, "_rpcudpNewMessageID", wire.newMessageID)
         if hasattr(transport, "socket"):
             _enlargeReceiveBuffer(transport.socket)
             _noticeConnection(transport)

@@ -1,0 +1,538 @@
+"""
+A network in one process, for tests of programs that talk over UDP: in virtual time, with the faults that are asked for,
+and the same every time.
+
+What is simulated is the network and the clock, and never a protocol: any L{DatagramProtocol} runs on it as it is, and
+hears of nothing that could not happen on a real port.
+
+How a datagram travels::
+
+    protocol                                  protocol
+      transport.write                           datagramReceived
+    Twisted's UDP port                        Twisted's UDP port
+      _hosts.Socket                             _hosts.Socket
+    SimulatedNetwork: partitions, rules,      SimulatedNetwork, once its time has come:
+      loss, duplication, latency                partitions, who listens there
+        `------- a heap of what is to happen, the next first -------'
+
+What each file owns: C{testing} the network, its time and its faults; C{_hosts} the machines, with their timers and
+ports; C{_capture} the form of a pcap file.
+
+Everything that is to happen, timers and arrivals of datagrams, is an entry of one heap, so that it costs the logarithm
+of how much that is, and time goes from event to event.  What is at one time happens in the order in which it was asked
+for.  All chance, message ids included, comes from one generator, seeded with C{seed}.
+
+Not simulated: threads, processes, names, multicast, ICMP (nobody is told that nobody listens), fragments, bandwidth and
+buffers that overflow.  Code that asks C{time.time()} or C{random} asks the real ones.
+"""
+
+from __future__ import print_function
+
+import binascii
+import random
+import sys
+from builtins import int
+from collections import namedtuple
+from heapq import heapify, heappop, heappush
+from numbers import Real
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import InvalidAddressError
+from twisted.python.failure import Failure
+
+from rpcudp._capture import writeCapture
+from rpcudp._hosts import BROADCAST, WILDCARDS, Host, canonical
+from rpcudp.wire import ID_LENGTH
+
+__all__ = ["Counts", "Datagram", "Fate", "LimitReached", "NothingLeft", "SimulatedNetwork", "Traced"]
+
+# Events that are of no effect any more, as many as are not worth clearing away.
+_SLACK = 100
+
+# Of what is pending, how much an exception tells.
+_TOLD = 10
+
+
+class NothingLeft(Exception):
+    """
+    What was waited for has no result, and nothing is to happen that could give it one.
+    """
+
+
+class LimitReached(Exception):
+    """
+    What was waited for has no result after as many virtual seconds as it was given.
+    """
+
+
+class Datagram(namedtuple("Datagram", ["time", "source", "destination", "data"])):
+    """
+    A datagram as it was sent.
+
+    @ivar time: when it was sent, in virtual seconds.
+    @ivar source: the IP address and port that it comes from.
+    @ivar destination: the IP address and port that it is for.
+    @ivar data: the L{bytes}.
+    """
+
+    __slots__ = ()
+
+
+class Fate(namedtuple("Fate", ["time", "what"])):
+    """
+    What became of a copy of a datagram.
+
+    @ivar time: when that was, in virtual seconds.
+    @ivar what: one of the names of L{Counts}: C{"delivered"}, C{"truncated"}, C{"lost"}, C{"partitioned"}, C{"ruled"},
+        C{"unheard"}.
+    """
+
+    __slots__ = ()
+
+
+class Traced(namedtuple("Traced", ["datagram", "fates"])):
+    """
+    A datagram, and what became of it.
+
+    @type datagram: L{Datagram}
+    @ivar fates: a L{list} of the L{Fate} of each copy; of one that is on its way there is none yet.
+    """
+
+    __slots__ = ()
+
+
+_COUNTED = ["sent", "delivered", "lost", "duplicated", "partitioned", "ruled", "unheard", "truncated"]
+
+
+class Counts(namedtuple("Counts", _COUNTED)):
+    """
+    What became of all datagrams so far.
+
+    @ivar sent: datagrams that protocols have sent.
+    @ivar delivered: copies that have arrived at a port, those that were cut included.
+    @ivar lost: datagrams that were lost by chance.
+    @ivar duplicated: copies more than one of a datagram, by chance or by a rule.
+    @ivar partitioned: datagrams that were sent to the other side of a partition, and copies that would have arrived
+        there.
+    @ivar ruled: datagrams that a rule has decided on, whatever it has decided.
+    @ivar unheard: copies that arrived where nobody listens, or not to this sender.
+    @ivar truncated: copies that were cut to the port's C{maxPacketSize}.
+    """
+
+    __slots__ = ()
+
+
+class SimulatedNetwork(object):
+    """
+    Hosts, what they send each other, and the time.
+
+    In a C{with} statement, C{with SimulatedNetwork(seed=1) as network:}, an exception that leaves it has the network,
+    and so its seed, printed to standard error.
+
+    @ivar trace: C{None}, or a L{list} of a L{Traced} for each datagram that was sent, in that order.
+    """
+
+    def __init__(self, seed=0, latency=0.05, jitter=0.0, loss=0.0, duplication=0.0, trace=False):
+        """
+        Each of C{latency}, C{jitter}, C{loss} and C{duplication} may also be a function, which is called for each
+        datagram with the IP addresses of its source and destination, and returns the figure.
+
+        @param seed: of the one generator that all chance comes from.
+        @type seed: L{int}
+
+        @param latency: for how many seconds a datagram is on its way.
+        @type latency: a finite number, not negative
+
+        @param jitter: the most seconds that each copy may take longer; how many it takes is left to chance.
+        @type jitter: a finite number, not negative
+
+        @param loss: the probability with which a datagram is lost.
+        @type loss: a number from 0 to 1
+
+        @param duplication: the probability with which one that is not lost arrives twice.
+        @type duplication: a number from 0 to 1
+
+        @param trace: whether C{trace} is kept.
+
+        @raise TypeError: if C{seed} is no integer, or another one neither a number nor a function.
+        @raise ValueError: if a probability is not from 0 to 1, or a number of seconds negative or not finite.
+        """
+        if not isinstance(seed, int):
+            raise TypeError("seed is {!r}, and not an integer".format(seed))
+        self._parameters = {"latency": latency, "jitter": jitter, "loss": loss, "duplication": duplication}
+        for name, value in self._parameters.items():
+            if not callable(value):
+                _check(name, value)
+        self.trace = [] if trace else None
+        self._seed = seed
+        self._random = random.Random(seed)
+        self._now = 0.0
+        self._hosts = {}
+        self._partitions = []
+        self._rules = []
+        self._counts = dict.fromkeys(Counts._fields, 0)
+        # Of each event the time, its number, the host whose timer it is, and else the datagram and its fates.
+        self._events = []
+        self._posted = 0
+        self._stale = 0
+        self._running = False
+        self._failure = None
+
+    def __repr__(self):
+        return "<SimulatedNetwork(seed={}): {} s, {} hosts, {} events pending>".format(
+            self._seed, self._now, len(self._hosts), len(self._events) - self._stale
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exceptionType, exception, traceback):
+        if exceptionType is not None:
+            print("{} in {!r}".format(exceptionType.__name__, self), file=sys.stderr)
+
+    @property
+    def counts(self):
+        """
+        What became of all datagrams so far, as L{Counts}.
+        """
+        return Counts(**self._counts)
+
+    def seconds(self):
+        """
+        @return: the time, in virtual seconds since the network was made.
+        @rtype: L{float}
+        """
+        return self._now
+
+    def host(self, address):
+        """
+        @param address: an IP address, IPv4 or IPv6.
+
+        @return: the L{rpcudp._hosts.Host} that has it, always the same one; it is made at the first time.
+
+        @raise InvalidAddressError: if C{address} is no IP address, or one that no host can have.
+        """
+        host = self._hosts.get(address)
+        if host is None:
+            family, spelt = canonical(address)
+            if spelt in WILDCARDS.values() or spelt in BROADCAST:
+                raise InvalidAddressError(address, "{} is not the address of one host".format(address))
+            host = self._hosts.get(spelt)
+            if host is None:
+                host = self._hosts[spelt] = Host(self, family, spelt)
+        return host
+
+    def advance(self, seconds):
+        """
+        Have everything happen that is to happen within C{seconds}, in its order and each at its time.
+
+        @type seconds: a finite number, not negative
+
+        @raise TypeError: if C{seconds} is no number.
+        @raise ValueError: if it is negative or not finite.
+        @raise Exception: what a rule raises, or a function that was passed to the constructor.
+        """
+        _checkSeconds("seconds", seconds)
+        end = self._now + seconds
+        self._go(end, ())
+        self._now = end
+
+    def run(self, awaitable, limit=3600):
+        """
+        Have happen what is to happen, until there is a result.
+
+        @type awaitable: L{Deferred} or coroutine
+
+        @param limit: the most virtual seconds that it may take.
+        @type limit: a finite number, not negative
+
+        @return: the result of C{awaitable}.
+
+        @raise Exception: that of C{awaitable}, if it fails; or what a rule raises, or a function that was passed to the
+            constructor.
+        @raise NothingLeft: if nothing is to happen, and there is no result.
+        @raise LimitReached: if there is no result after C{limit} virtual seconds.
+        @raise TypeError: if C{awaitable} or C{limit} is something else.
+        @raise ValueError: if C{limit} is negative or not finite.
+        """
+        _checkSeconds("limit", limit)
+        if not isinstance(awaitable, Deferred):
+            try:
+                awaitable = ensureDeferred(awaitable)
+            except Exception:
+                raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
+        results = []
+        awaitable.addBoth(results.append)
+        end = self._now + limit
+        self._go(end, results)
+        if not results and self._next() is None:
+            raise NothingLeft("{!r} has no result, and nothing is to happen; {!r}".format(awaitable, self))
+        if not results:
+            self._now = end
+            text = "{!r} has no result after {!r} seconds; {!r}:{}"
+            raise LimitReached(text.format(awaitable, limit, self, self._pending()))
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def partition(self, *groups):
+        """
+        Cut the network into parts that do not hear each other, within a C{with} statement.
+
+        @param groups: those of the hosts that hear each other.  Hosts that are in none of them are one more group.
+        @type groups: iterables of IP addresses or hosts
+
+        @return: a context manager.
+
+        @raise InvalidAddressError: if there is something in a group that is no IP address.
+        @raise ValueError: if there is no group, no host has such an address, or it is in two groups.
+        """
+        if not groups:
+            raise ValueError("a partition needs a group of hosts, and there is none")
+        members = {}
+        for number, group in enumerate(groups):
+            for member in group:
+                address = canonical(getattr(member, "address", member))[1]
+                if address not in self._hosts:
+                    raise ValueError("no host has the address {}".format(address))
+                if members.setdefault(address, number) != number:
+                    raise ValueError("{} is in two groups".format(address))
+        return _Partition(self._partitions, members)
+
+    def rule(self, function):
+        """
+        Have a function decide what becomes of datagrams, before all rules that there are.
+
+        @param function: called with each L{Datagram} that is sent and that no partition stops.  It returns C{None} to
+            leave it to the next rule, and in the end to chance, or else the seconds after which each copy arrives, of
+            which there may be none.
+
+        @return: a function that takes the rule away.
+
+        @raise TypeError: if C{function} cannot be called.
+        """
+        if not callable(function):
+            raise TypeError("{!r} is not a function".format(function))
+        rule = [function]
+        self._rules.insert(0, rule)
+
+        def remove():
+            self._rules[:] = [other for other in self._rules if other is not rule]
+
+        return remove
+
+    def capture(self, path):
+        """
+        Write the trace as a pcap file: each datagram once, as it left its host, at the time when it did, lost ones
+        included.
+
+        @raise ValueError: if no trace is kept.
+        """
+        if self.trace is None:
+            raise ValueError("there is no trace to write: pass trace=True to SimulatedNetwork")
+        writeCapture(path, [datagram for datagram, _ in self.trace])
+
+    def _newMessageID(self):
+        return binascii.unhexlify("{:0{}x}".format(self._random.getrandbits(8 * ID_LENGTH), 2 * ID_LENGTH).encode())
+
+    def _post(self, time, host, datagram=None, fates=None):
+        """
+        Have something happen.
+
+        @return: its number.
+        """
+        self._posted += 1
+        heappush(self._events, (time, self._posted, host, datagram, fates))
+        return self._posted
+
+    def _discard(self):
+        """
+        The event of a timer is of no effect any more.
+        """
+        self._stale += 1
+        if 2 * self._stale > len(self._events) + _SLACK:
+            self._events = [event for event in self._events if self._isLive(event)]
+            heapify(self._events)
+            self._stale = 0
+
+    def _isLive(self, event):
+        host = event[2]
+        return host is None or event[1] in host._timers
+
+    def _next(self):
+        """
+        @return: the next event, or C{None}.
+        """
+        while self._events:
+            if self._isLive(self._events[0]):
+                return self._events[0]
+            heappop(self._events)
+            self._stale -= 1
+        return None
+
+    def _go(self, end, results):
+        """
+        Have happen what is to happen until the time C{end}, or until there is something in C{results}.
+        """
+        if self._running:
+            raise RuntimeError("the network is running already")
+        self._running = True
+        try:
+            while not results:
+                event = self._next()
+                if event is None or event[0] > end:
+                    break
+                heappop(self._events)
+                self._now, number, host, datagram, fates = event
+                if host is None:
+                    self._arrive(datagram, fates)
+                else:
+                    host._fire(number)
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    failure.raiseException()
+        finally:
+            self._running = False
+
+    def _send(self, source, destination, data):
+        """
+        Called by a socket for each datagram.
+        """
+        ip, port = destination
+        if ip in BROADCAST:
+            for host in list(self._hosts.values()):
+                if ":" not in host.address:
+                    self._send(source, (host.address, port), data)
+            return
+        if ip not in self._hosts:
+            destination = canonical(ip)[1], port
+        self._counts["sent"] += 1
+        datagram = Datagram(self._now, source, destination, data)
+        fates = None
+        if self.trace is not None:
+            fates = []
+            self.trace.append(Traced(datagram, fates))
+        try:
+            what, delays = self._decide(datagram)
+        except Exception:
+            if not self._running:
+                raise
+            # Not in the face of the protocol, which could take it for something else.
+            self._failure = Failure()
+            return
+        if what is not None:
+            self._counts[what] += 1
+        if not delays:
+            self._tell(fates, what)
+        elif len(delays) > 1:
+            self._counts["duplicated"] += len(delays) - 1
+        for delay in delays:
+            self._post(self._now + delay, None, datagram, fates)
+
+    def _decide(self, datagram):
+        """
+        @return: what happens to a datagram, if it is something that counts, and after how many seconds each copy
+            arrives.
+        """
+        source, destination = datagram.source[0], datagram.destination[0]
+        if self._partitions and self._isCut(source, destination):
+            return "partitioned", ()
+        for [function] in self._rules:
+            delays = function(datagram)
+            if delays is not None:
+                delays = list(delays)
+                for delay in delays:
+                    _checkSeconds("a delay of {!r}".format(function), delay)
+                return "ruled", delays
+
+        def figure(name):
+            value = self._parameters[name]
+            return _check(name, value(source, destination)) if callable(value) else value
+
+        chance = self._random.random
+        loss = figure("loss")
+        if loss and chance() < loss:
+            return "lost", ()
+        latency, jitter, duplication = figure("latency"), figure("jitter"), figure("duplication")
+        copies = 2 if duplication and chance() < duplication else 1
+        return None, [latency + (chance() * jitter if jitter else 0) for _ in range(copies)]
+
+    def _isCut(self, source, destination):
+        return any(members.get(source) != members.get(destination) for members in self._partitions)
+
+    def _arrive(self, datagram, fates):
+        _, source, (ip, port), data = datagram
+        host = self._hosts.get(ip)
+        bound = host and host._sockets.get(port)
+        if self._partitions and self._isCut(source[0], ip):
+            what = "partitioned"
+        elif bound is None or not bound.hears(source):
+            what = "unheard"
+        else:
+            what = "delivered"
+        self._counts[what] += 1
+        if what == "delivered" and len(data) > bound.port.maxPacketSize:
+            what = "truncated"
+            self._counts[what] += 1
+        self._tell(fates, what)
+        if what in ("delivered", "truncated"):
+            bound.receive(data, source)
+
+    def _tell(self, fates, what):
+        if fates is not None:
+            fates.append(Fate(self._now, what))
+
+    def _pending(self):
+        """
+        @return: of what is pending the first, in words.
+        """
+        lines = []
+        for time, number, host, datagram, _ in sorted(filter(self._isLive, self._events))[:_TOLD]:
+            if host is None:
+                text = "{} bytes from {} to {}".format(len(datagram.data), datagram.source, datagram.destination)
+            else:
+                function = host._timers[number].func
+                text = "timer of {}: {}".format(host.address, getattr(function, "__name__", None) or repr(function))
+            lines.append("\n  at {} s: {}".format(time, text))
+        return "".join(lines)
+
+
+class _Partition(object):
+    """
+    @ivar _partitions: those of the network that hold.
+    @ivar _members: the number of the group of each address that is in one.
+    """
+
+    def __init__(self, partitions, members):
+        self._partitions = partitions
+        self._members = members
+
+    def __enter__(self):
+        self._partitions.append(self._members)
+
+    def __exit__(self, *exception):
+        self._partitions[:] = [members for members in self._partitions if members is not self._members]
+
+
+def _checkNumber(name, value):
+    if not isinstance(value, Real):
+        raise TypeError("{} is {!r}, and not a number".format(name, value))
+
+
+def _checkSeconds(name, value):
+    _checkNumber(name, value)
+    if not 0 <= value <= sys.float_info.max:
+        raise ValueError("{} is {!r} seconds, and negative or not finite".format(name, value))
+
+
+def _check(name, value):
+    """
+    @return: C{value}, which is that of a parameter of the network.
+    """
+    if name in ("latency", "jitter"):
+        _checkSeconds(name, value)
+    else:
+        _checkNumber(name, value)
+        if not 0 <= value <= 1:
+            raise ValueError("{} is {!r}, and a probability is from 0 to 1".format(name, value))
+    return value
