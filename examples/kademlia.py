@@ -20,30 +20,30 @@ from twisted.internet.task import LoopingCall, deferLater, react
 from rpcudp.protocol import RPCProtocol
 from rpcudp.testing import SimulatedNetwork
 
-K = 20  # nodes that store a value, and that are known at each distance
+K = 20  # nodes that store a value, and at most as many are known at each distance
 ALPHA = 3  # nodes that a lookup asks at one time
 REFRESH = 3600  # seconds
 MAX_STORED = 10000  # values that a node keeps
 
-Contact = namedtuple("Contact", ["id", "ip", "port"])
+Contact = namedtuple("Contact", ["id", "triple"])  # the id, and how all of it travels: (id, ip, port)
 
 
 def toBytes(number):
     return binascii.unhexlify("{:040x}".format(number).encode("ascii"))
 
 
+def isID(data):
+    # What comes from strangers can be anything.
+    return isinstance(data, bytes) and len(data) == 20
+
+
 def fromBytes(data):
-    # Anyone can have sent it, and it can be anything.
-    return int(binascii.hexlify(data), 16) if isinstance(data, bytes) and len(data) == 20 else None
-
-
-def hashOf(name):
-    return fromBytes(hashlib.sha1(name.encode("utf-8")).digest())
+    return int(binascii.hexlify(data), 16) if isID(data) else None
 
 
 def contactOf(nodeID, ip, port):
     # On Python 2, an IP address comes as bytes from the port, and would travel as such.
-    return Contact(fromBytes(nodeID), ip.decode("ascii", "replace") if isinstance(ip, bytes) else ip, port)
+    return Contact(fromBytes(nodeID), (nodeID, ip.decode("ascii", "replace") if isinstance(ip, bytes) else ip, port))
 
 
 class Node(RPCProtocol):
@@ -80,8 +80,7 @@ class Node(RPCProtocol):
 
     def rpc_find_node(self, sender, nodeID, key):
         self.seen(contactOf(nodeID, *sender))
-        contacts = self.closest(fromBytes(key) or 0)
-        return [(toBytes(contact.id), contact.ip, contact.port) for contact in contacts]
+        return [contact.triple for contact in self.closest(fromBytes(key) or 0)]
 
     def rpc_find_value(self, sender, nodeID, key):
         contacts = self.rpc_find_node(sender, nodeID, key)
@@ -102,7 +101,7 @@ class Node(RPCProtocol):
     def seen(self, contact, mayCheck=True):
         # Something came from this node.  Where its bucket is full, the least recently seen in that is asked whether it
         # is still there, and replaced if it is not: nodes that have been there for long are likely to stay.
-        if contact.id is None or contact.id == self.id:
+        if contact.id in (None, self.id):
             return
         bucket = self.bucketOf(contact)
         if contact in bucket:
@@ -115,7 +114,7 @@ class Node(RPCProtocol):
 
     def ask(self, contact, method, *arguments):
         try:
-            deferred = getattr(self, method)((contact.ip, contact.port), toBytes(self.id), *arguments)
+            deferred = getattr(self, method)(contact.triple[1:], toBytes(self.id), *arguments)
         except ValueError:
             # Some node has told us of an address that is none.
             deferred = deferLater(self.transport.reactor, 0, lambda: (False, None))
@@ -139,12 +138,12 @@ class Node(RPCProtocol):
         yield Lookup(self, self.id).result
 
     def get(self, name):
-        key = hashOf(name)
+        key = fromBytes(hashlib.sha1(name.encode("utf-8")).digest())
         found = succeed(([], self.stored[key])) if key in self.stored else Lookup(self, key, "find_value").result
         return found.addCallback(lambda found: found[1])
 
     def set(self, name, value):
-        return self.storeByKey(hashOf(name), value)
+        return self.storeByKey(fromBytes(hashlib.sha1(name.encode("utf-8")).digest()), value)
 
     def storeByKey(self, key, value):
         def atClosest(found):
@@ -178,14 +177,15 @@ class Lookup(object):
 
     def __init__(self, node, key, method="find_node"):
         self.node, self.key, self.method = node, key, method
-        self.candidates, self.heardOf, self.hasAsked, self.inFlight = [], {node.id, None}, set(), 0
+        self.candidates, self.heardOf, self.hasAsked, self.inFlight = [], {toBytes(node.id)}, set(), 0
         self.result = Deferred()
-        self.goOn(node.closest(key))
+        self.goOn([list(contact.triple) for contact in node.closest(key)])
 
-    def goOn(self, contacts):
-        for contact in contacts:
-            if contact.id not in self.heardOf:
-                self.heardOf.add(contact.id)
+    def goOn(self, triples):
+        for triple in triples:
+            if isinstance(triple, list) and len(triple) == 3 and isID(triple[0]) and triple[0] not in self.heardOf:
+                self.heardOf.add(triple[0])
+                contact = contactOf(*triple)
                 insort(self.candidates, (contact.id ^ self.key, contact))
         # It is over when the K closest have all answered.
         for _, contact in self.candidates[:K]:
@@ -206,8 +206,7 @@ class Lookup(object):
         if isinstance(answer, dict) and u"value" in answer:
             self.end(answer[u"value"])
         else:
-            entries = answer[:K] if isinstance(answer, list) else []
-            self.goOn([contactOf(*entry) for entry in entries if isinstance(entry, list) and len(entry) == 3])
+            self.goOn(answer[:K] if isinstance(answer, list) else [])
 
     def end(self, value):
         self.result.callback(([contact for _, contact in self.candidates[:K]], value))

@@ -122,6 +122,10 @@ class Counts(namedtuple("Counts", _COUNTED)):
     __slots__ = ()
 
 
+# How datagrams travel.
+_Figures = namedtuple("_Figures", ["latency", "jitter", "loss", "duplication"])
+
+
 class SimulatedNetwork(object):
     """
     Hosts, what they send each other, and the time.
@@ -159,10 +163,11 @@ class SimulatedNetwork(object):
         """
         if not isinstance(seed, int):
             raise TypeError("seed is {!r}, and not an integer".format(seed))
-        self._parameters = {"latency": latency, "jitter": jitter, "loss": loss, "duplication": duplication}
-        for name, value in self._parameters.items():
+        self._figures = _Figures(latency, jitter, loss, duplication)
+        for name, value in zip(_Figures._fields, self._figures):
             if not callable(value):
                 _check(name, value)
+        self._isUniform = not any(map(callable, self._figures))
         self.trace = [] if trace else None
         self._seed = seed
         self._random = random.Random(seed)
@@ -444,18 +449,19 @@ class SimulatedNetwork(object):
                 for delay in delays:
                     _checkSeconds("a delay of {!r}".format(function), delay)
                 return "ruled", delays
-
-        def figure(name):
-            value = self._parameters[name]
-            return _check(name, value(source, destination)) if callable(value) else value
-
+        figures = self._figures if self._isUniform else self._figuresBetween(source, destination)
+        latency, jitter, loss, duplication = figures
         chance = self._random.random
-        loss = figure("loss")
         if loss and chance() < loss:
             return "lost", ()
-        latency, jitter, duplication = figure("latency"), figure("jitter"), figure("duplication")
         copies = 2 if duplication and chance() < duplication else 1
-        return None, [latency + (chance() * jitter if jitter else 0) for _ in range(copies)]
+        return None, [latency + chance() * jitter if jitter else latency for _ in range(copies)]
+
+    def _figuresBetween(self, source, destination):
+        return [
+            _check(name, value(source, destination)) if callable(value) else value
+            for name, value in zip(_Figures._fields, self._figures)
+        ]
 
     def _isCut(self, source, destination):
         return any(members.get(source) != members.get(destination) for members in self._partitions)
@@ -514,25 +520,26 @@ class _Partition(object):
         self._partitions[:] = [members for members in self._partitions if members is not self._members]
 
 
-def _checkNumber(name, value):
-    if not isinstance(value, Real):
-        raise TypeError("{} is {!r}, and not a number".format(name, value))
-
-
 def _checkSeconds(name, value):
-    _checkNumber(name, value)
-    if not 0 <= value <= sys.float_info.max:
+    if not 0 <= _number(name, value) <= sys.float_info.max:
         raise ValueError("{} is {!r} seconds, and negative or not finite".format(name, value))
+
+
+def _number(name, value):
+    # That a float is one need not be looked up.
+    if not isinstance(value, (float, Real)):
+        raise TypeError("{} is {!r}, and not a number".format(name, value))
+    return value
 
 
 def _check(name, value):
     """
-    @return: C{value}, which is that of a parameter of the network.
+    @param name: of one of L{_Figures}.
+
+    @return: C{value}.
     """
     if name in ("latency", "jitter"):
         _checkSeconds(name, value)
-    else:
-        _checkNumber(name, value)
-        if not 0 <= value <= 1:
-            raise ValueError("{} is {!r}, and a probability is from 0 to 1".format(name, value))
+    elif not 0 <= _number(name, value) <= 1:
+        raise ValueError("{} is {!r}, and a probability is from 0 to 1".format(name, value))
     return value
