@@ -24,6 +24,7 @@ Contender = namedtuple("Contender", ["name", "script", "packages"])
 OURS = "this library"
 FAST = "this library [fast]"
 FORGETFUL = ", no duplicate request cache"
+SIMULATED = ", on a simulated network"
 PUBLISHED = "rpcudp 2.1"
 ECHO = "bare UDP echo"
 
@@ -40,8 +41,10 @@ def contenders():
         Contender(ECHO, "echo", [wheel]),
         Contender(FAST, "rpcudp", [wheel + "[fast]"]),
         Contender(FAST + FORGETFUL, "forgetful", [wheel + "[fast]"]),
+        Contender(FAST + SIMULATED, "simulated", [wheel + "[fast]"]),
         Contender(OURS, "rpcudp", [wheel]),
         Contender(OURS + FORGETFUL, "forgetful", [wheel]),
+        Contender(OURS + SIMULATED, "simulated", [wheel]),
         Contender(PUBLISHED, "rpcudp", ["rpcudp==2.1"]),
         Contender("rpcudp 5.0.1, asyncio", "asyncio", ["rpcudp==5.0.1"]),
         Contender("rpcudp 5.0.1, uvloop", "uvloop", ["rpcudp==5.0.1", "uvloop"]),
@@ -101,7 +104,7 @@ def usable(runners):
     """
     @return: the contenders that somebody might use.
     """
-    return [contender for contender in runners if contender.script not in ("echo", "forgetful")]
+    return [contender for contender in runners if contender.script not in ("echo", "forgetful", "simulated")]
 
 
 def report(runners, results):
@@ -118,6 +121,7 @@ def report(runners, results):
     for base in (PUBLISHED, ECHO, "rpcudp 5.0.1, uvloop"):
         printTable(["times " + base] + heads, [ratios(name, base) for name in (FAST, OURS)])
     printTable(["times itself" + FORGETFUL] + heads, [ratios(name, name + FORGETFUL) for name in (FAST, OURS)])
+    printTable(["times itself over loopback"] + heads, [ratios(name + SIMULATED, name) for name in (FAST, OURS)])
 
 
 def draw(runners, results, path):

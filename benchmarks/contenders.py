@@ -76,14 +76,14 @@ class Load(object):
         self.stop()
 
 
-def rpcudp(method, load, **options):
+def caller(reactor, method, load, **options):
     """
-    Ours, and the published packages on Twisted.
+    @param reactor: what the server and a client are to listen on.
 
     @param options: of the server.
-    """
-    from twisted.internet import reactor
 
+    @return: a function that makes a call.
+    """
     from rpcudp.protocol import RPCProtocol
 
     class Server(RPCProtocol):
@@ -103,8 +103,33 @@ def rpcudp(method, load, **options):
     def call():
         getattr(client, method)(server, *ARGUMENTS[method]).addCallback(end)
 
+    return call
+
+
+def rpcudp(method, load, **options):
+    """
+    Ours, and the published packages on Twisted.
+    """
+    from twisted.internet import reactor
+
+    call = caller(reactor, method, load, **options)
     reactor.callWhenRunning(load.start, call, reactor.callLater, reactor.stop)
     reactor.run()
+
+
+def simulated(method, load):
+    """
+    Ours, on a simulated network.
+    """
+    from twisted.internet.defer import Deferred
+
+    from rpcudp.testing import SimulatedNetwork
+
+    network = SimulatedNetwork(latency=0.001)
+    host = network.host(HOST)
+    over = Deferred()
+    load.start(caller(host, method, load), host.callLater, lambda: over.callback(None))
+    network.run(over, limit=1e9)
 
 
 def forgetful(method, load):
@@ -228,6 +253,7 @@ if __name__ == "__main__":
     contenders = {
         "rpcudp": rpcudp,
         "forgetful": forgetful,
+        "simulated": simulated,
         "asyncio": asyncio_,
         "uvloop": uvloop,
         "amp": amp,

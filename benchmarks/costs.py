@@ -14,6 +14,7 @@ import tracemalloc
 
 from junk import mutant, realDatagrams
 from rpcudp.protocol import RPCProtocol
+from rpcudp.testing import SimulatedNetwork
 
 PEER = ("192.0.2.1", 1234)
 WAIT = 5.0
@@ -87,6 +88,25 @@ def microsecondsPerCall(inFlight, count):
     return 1e6 * taken / count
 
 
+def microsecondsPerTimer(pending, count):
+    """
+    @return: what it takes to place and cancel a timer of a simulated host, with so many pending on the network.
+    """
+    network = SimulatedNetwork()
+    hosts = [network.host("10.0.0.{}".format(number)) for number in range(1, 11)]
+    for number in range(pending):
+        hosts[number % 10].callLater(random.uniform(1, 1000), int)
+    delays = [random.uniform(1, 1000) for _ in range(count)]
+    gc.collect()
+    gc.freeze()
+    began = time.perf_counter()
+    for delay in delays:
+        hosts[0].callLater(delay, int).cancel()
+    taken = time.perf_counter() - began
+    gc.unfreeze()
+    return 1e6 * taken / count
+
+
 def bytesPerCall(count):
     """
     @return: the memory of one call in flight, its Deferred included.
@@ -131,6 +151,10 @@ def main(count):
                 "microseconds to place a call and expire one": {
                     inFlight: min(microsecondsPerCall(inFlight, count) for _ in range(3))
                     for inFlight in (10, 1000, 100000)
+                },
+                "microseconds to place and cancel a simulated timer": {
+                    pending: min(microsecondsPerTimer(pending, 10 * count) for _ in range(3))
+                    for pending in (10, 1000, 100000)
                 },
                 "bytes of a call in flight": {"its Deferred included": bytesPerCall(count)},
                 "microseconds per junk datagram": {

@@ -24,7 +24,6 @@ K = 20  # nodes that store a value, and at most as many are known at each distan
 ALPHA = 3  # nodes that a lookup asks at one time
 REFRESH = 3600  # seconds
 MAX_STORED = 10000  # values that a node keeps
-
 Contact = namedtuple("Contact", ["id", "triple"])  # the id, and how all of it travels: (id, ip, port)
 
 
@@ -33,12 +32,15 @@ def toBytes(number):
 
 
 def isID(data):
-    # What comes from strangers can be anything.
     return isinstance(data, bytes) and len(data) == 20
 
 
 def fromBytes(data):
     return int(binascii.hexlify(data), 16) if isID(data) else None
+
+
+def hashOf(name):
+    return fromBytes(hashlib.sha1(name.encode("utf-8")).digest())
 
 
 def contactOf(nodeID, ip, port):
@@ -138,17 +140,16 @@ class Node(RPCProtocol):
         yield Lookup(self, self.id).result
 
     def get(self, name):
-        key = fromBytes(hashlib.sha1(name.encode("utf-8")).digest())
+        key = hashOf(name)
         found = succeed(([], self.stored[key])) if key in self.stored else Lookup(self, key, "find_value").result
         return found.addCallback(lambda found: found[1])
 
     def set(self, name, value):
-        return self.storeByKey(fromBytes(hashlib.sha1(name.encode("utf-8")).digest()), value)
+        return self.storeByKey(hashOf(name), value)
 
     def storeByKey(self, key, value):
         def atClosest(found):
-            contacts, _ = found
-            # This node may be one of them.
+            contacts, _ = found  # this node may be one of them
             kept = (len(contacts) < K or self.id ^ key < contacts[-1].id ^ key) and self.keep(key, value)
             asked = DeferredList([self.ask(contact, "store", toBytes(key), value) for contact in contacts])
             return asked.addCallback(lambda outcomes: kept + outcomes.count((True, (True, True))))

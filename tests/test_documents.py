@@ -182,7 +182,7 @@ class ReadmeTests(ProcessTestCase):
         self.assertEqual((err, code), (u"", 0))
 
     @defer.inlineCallbacks
-    def test_testWithAClock(self):
+    def test_testOnASimulatedNetwork(self):
         path = self.write("test_greeting.py", 1234)
         # As README.md says, in its folder and by its name.
         out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
@@ -211,17 +211,6 @@ class ReadmeTests(ProcessTestCase):
             raise SkipTest("this Twisted has no asFuture, or this Python no coroutines")
         out, err, code = yield self.runPython("-c", ASYNCIO)
         self.assertEqual((out, err, code), (u"(True, ['future', 'coroutine'])\nRuntimeError\n", u"", 0))
-
-    def test_stepByStep(self):
-        clock = Clock()
-        client = RPCProtocol(waitTimeout=(0.5, 1, 2), reactor=clock)
-        client.makeConnection(FakeTransport())
-        call = client.ping(("192.0.2.1", 1234))
-        clock.advance(3.5)
-        self.assertNoResult(call)
-        call = client.ping(("192.0.2.1", 1234))
-        clock.pump([0.5, 1, 2])
-        self.assertEqual(self.successResultOf(call), (False, None))
 
     def test_addTimeout(self):
         clock = Clock()
