@@ -10,17 +10,17 @@ How a datagram travels::
     protocol                                  protocol
       transport.write                           datagramReceived
     Twisted's UDP port                        Twisted's UDP port
-      _hosts.Socket                             _hosts.Socket
-    SimulatedNetwork: partitions, rules,      SimulatedNetwork, once its time has come:
-      loss, duplication, latency                partitions, who listens there
-        `------- a heap of what is to happen, the next first -------'
+      _ports.Socket                             _hosts.Socket
+    SimulatedNetwork                          SimulatedNetwork
+      _faults: partitions, rules, chance        _faults: partitions
+        `--------------> _events: until its time has come ---'
 
-What each file owns: C{testing} the network, its time and its faults; C{_hosts} the machines, with their timers and
-ports; C{_capture} the form of a pcap file.
+What each file owns: C{testing} the network and its time; C{_events} what is to happen, timers and arrivals of
+datagrams, which time goes from one to the next of; C{_faults} what becomes of datagrams; C{_hosts} the machines, with
+their timers, and C{_ports} their ports; C{_capture} the form of a pcap file.
 
-Everything that is to happen, timers and arrivals of datagrams, is an entry of one heap, so that it costs the logarithm
-of how much that is, and time goes from event to event.  What is at one time happens in the order in which it was asked
-for.  All chance, message ids included, comes from one generator, seeded with C{seed}.
+What is at one time happens in the order in which it was asked for.  All chance, message ids included, comes from one
+generator, seeded with C{seed}.
 
 Not simulated: threads, processes, names, multicast, ICMP (nobody is told that nobody listens), fragments, bandwidth and
 buffers that overflow.  Code that asks C{time.time()} or C{random} asks the real ones.
@@ -33,21 +33,19 @@ import random
 import sys
 from builtins import int
 from collections import namedtuple
-from heapq import heapify, heappop, heappush
-from numbers import Real
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import InvalidAddressError
 from twisted.python.failure import Failure
 
 from rpcudp._capture import writeCapture
-from rpcudp._hosts import BROADCAST, WILDCARDS, Host, canonical
+from rpcudp._events import Events
+from rpcudp._faults import Faults, checkSeconds
+from rpcudp._hosts import Host
+from rpcudp._ports import BROADCAST, WILDCARDS, canonical
 from rpcudp.wire import ID_LENGTH
 
 __all__ = ["Counts", "Datagram", "Fate", "LimitReached", "NothingLeft", "SimulatedNetwork", "Traced"]
-
-# Events that are of no effect any more, as many as are not worth clearing away.
-_SLACK = 100
 
 # Of what is pending, how much an exception tells.
 _TOLD = 10
@@ -122,10 +120,6 @@ class Counts(namedtuple("Counts", _COUNTED)):
     __slots__ = ()
 
 
-# How datagrams travel.
-_Figures = namedtuple("_Figures", ["latency", "jitter", "loss", "duplication"])
-
-
 class SimulatedNetwork(object):
     """
     Hosts, what they send each other, and the time.
@@ -163,29 +157,20 @@ class SimulatedNetwork(object):
         """
         if not isinstance(seed, int):
             raise TypeError("seed is {!r}, and not an integer".format(seed))
-        self._figures = _Figures(latency, jitter, loss, duplication)
-        for name, value in zip(_Figures._fields, self._figures):
-            if not callable(value):
-                _check(name, value)
-        self._isUniform = not any(map(callable, self._figures))
-        self.trace = [] if trace else None
         self._seed = seed
         self._random = random.Random(seed)
-        self._now = 0.0
-        self._hosts = {}
-        self._partitions = []
-        self._rules = []
+        self._faults = Faults(self._random, latency, jitter, loss, duplication)
+        self.trace = [] if trace else None
         self._counts = dict.fromkeys(Counts._fields, 0)
-        # Of each event the time, its number, the host whose timer it is, and else the datagram and its fates.
-        self._events = []
-        self._posted = 0
-        self._stale = 0
+        self._hosts = {}
+        self._events = Events()
+        self._now = 0.0
         self._running = False
         self._failure = None
 
     def __repr__(self):
         return "<SimulatedNetwork(seed={}): {} s, {} hosts, {} events pending>".format(
-            self._seed, self._now, len(self._hosts), len(self._events) - self._stale
+            self._seed, self._now, len(self._hosts), len(self._events)
         )
 
     def __enter__(self):
@@ -237,7 +222,7 @@ class SimulatedNetwork(object):
         @raise ValueError: if it is negative or not finite.
         @raise Exception: what a rule raises, or a function that was passed to the constructor.
         """
-        _checkSeconds("seconds", seconds)
+        checkSeconds("seconds", seconds)
         end = self._now + seconds
         self._go(end, ())
         self._now = end
@@ -260,7 +245,7 @@ class SimulatedNetwork(object):
         @raise TypeError: if C{awaitable} or C{limit} is something else.
         @raise ValueError: if C{limit} is negative or not finite.
         """
-        _checkSeconds("limit", limit)
+        checkSeconds("limit", limit)
         if not isinstance(awaitable, Deferred):
             try:
                 awaitable = ensureDeferred(awaitable)
@@ -270,7 +255,7 @@ class SimulatedNetwork(object):
         awaitable.addBoth(results.append)
         end = self._now + limit
         self._go(end, results)
-        if not results and self._next() is None:
+        if not results and self._events.next() is None:
             raise NothingLeft("{!r} has no result, and nothing is to happen; {!r}".format(awaitable, self))
         if not results:
             self._now = end
@@ -292,17 +277,7 @@ class SimulatedNetwork(object):
         @raise InvalidAddressError: if there is something in a group that is no IP address.
         @raise ValueError: if there is no group, no host has such an address, or it is in two groups.
         """
-        if not groups:
-            raise ValueError("a partition needs a group of hosts, and there is none")
-        members = {}
-        for number, group in enumerate(groups):
-            for member in group:
-                address = canonical(getattr(member, "address", member))[1]
-                if address not in self._hosts:
-                    raise ValueError("no host has the address {}".format(address))
-                if members.setdefault(address, number) != number:
-                    raise ValueError("{} is in two groups".format(address))
-        return _Partition(self._partitions, members)
+        return self._faults.partition(groups, self._hosts)
 
     def rule(self, function):
         """
@@ -316,15 +291,7 @@ class SimulatedNetwork(object):
 
         @raise TypeError: if C{function} cannot be called.
         """
-        if not callable(function):
-            raise TypeError("{!r} is not a function".format(function))
-        rule = [function]
-        self._rules.insert(0, rule)
-
-        def remove():
-            self._rules[:] = [other for other in self._rules if other is not rule]
-
-        return remove
+        return self._faults.rule(function)
 
     def capture(self, path):
         """
@@ -340,41 +307,6 @@ class SimulatedNetwork(object):
     def _newMessageID(self):
         return binascii.unhexlify("{:0{}x}".format(self._random.getrandbits(8 * ID_LENGTH), 2 * ID_LENGTH).encode())
 
-    def _post(self, time, host, datagram=None, fates=None):
-        """
-        Have something happen.
-
-        @return: its number.
-        """
-        self._posted += 1
-        heappush(self._events, (time, self._posted, host, datagram, fates))
-        return self._posted
-
-    def _discard(self):
-        """
-        The event of a timer is of no effect any more.
-        """
-        self._stale += 1
-        if 2 * self._stale > len(self._events) + _SLACK:
-            self._events = [event for event in self._events if self._isLive(event)]
-            heapify(self._events)
-            self._stale = 0
-
-    def _isLive(self, event):
-        host = event[2]
-        return host is None or event[1] in host._timers
-
-    def _next(self):
-        """
-        @return: the next event, or C{None}.
-        """
-        while self._events:
-            if self._isLive(self._events[0]):
-                return self._events[0]
-            heappop(self._events)
-            self._stale -= 1
-        return None
-
     def _go(self, end, results):
         """
         Have happen what is to happen until the time C{end}, or until there is something in C{results}.
@@ -384,10 +316,10 @@ class SimulatedNetwork(object):
         self._running = True
         try:
             while not results:
-                event = self._next()
+                event = self._events.next()
                 if event is None or event[0] > end:
                     break
-                heappop(self._events)
+                self._events.pop()
                 self._now, number, host, datagram, fates = event
                 if host is None:
                     self._arrive(datagram, fates)
@@ -418,7 +350,7 @@ class SimulatedNetwork(object):
             fates = []
             self.trace.append(Traced(datagram, fates))
         try:
-            what, delays = self._decide(datagram)
+            what, delays = self._faults.decide(datagram)
         except Exception:
             if not self._running:
                 raise
@@ -432,45 +364,13 @@ class SimulatedNetwork(object):
         elif len(delays) > 1:
             self._counts["duplicated"] += len(delays) - 1
         for delay in delays:
-            self._post(self._now + delay, None, datagram, fates)
-
-    def _decide(self, datagram):
-        """
-        @return: what happens to a datagram, if it is something that counts, and after how many seconds each copy
-            arrives.
-        """
-        source, destination = datagram.source[0], datagram.destination[0]
-        if self._partitions and self._isCut(source, destination):
-            return "partitioned", ()
-        for [function] in self._rules:
-            delays = function(datagram)
-            if delays is not None:
-                delays = list(delays)
-                for delay in delays:
-                    _checkSeconds("a delay of {!r}".format(function), delay)
-                return "ruled", delays
-        figures = self._figures if self._isUniform else self._figuresBetween(source, destination)
-        latency, jitter, loss, duplication = figures
-        chance = self._random.random
-        if loss and chance() < loss:
-            return "lost", ()
-        copies = 2 if duplication and chance() < duplication else 1
-        return None, [latency + chance() * jitter if jitter else latency for _ in range(copies)]
-
-    def _figuresBetween(self, source, destination):
-        return [
-            _check(name, value(source, destination)) if callable(value) else value
-            for name, value in zip(_Figures._fields, self._figures)
-        ]
-
-    def _isCut(self, source, destination):
-        return any(members.get(source) != members.get(destination) for members in self._partitions)
+            self._events.post(self._now + delay, None, datagram, fates)
 
     def _arrive(self, datagram, fates):
         _, source, (ip, port), data = datagram
         host = self._hosts.get(ip)
         bound = host and host._sockets.get(port)
-        if self._partitions and self._isCut(source[0], ip):
+        if self._faults.isCut(source[0], ip):
             what = "partitioned"
         elif bound is None or not bound.hears(source):
             what = "unheard"
@@ -493,7 +393,7 @@ class SimulatedNetwork(object):
         @return: of what is pending the first, in words.
         """
         lines = []
-        for time, number, host, datagram, _ in sorted(filter(self._isLive, self._events))[:_TOLD]:
+        for time, number, host, datagram, _ in self._events.first(_TOLD):
             if host is None:
                 text = "{} bytes from {} to {}".format(len(datagram.data), datagram.source, datagram.destination)
             else:
@@ -501,45 +401,3 @@ class SimulatedNetwork(object):
                 text = "timer of {}: {}".format(host.address, getattr(function, "__name__", None) or repr(function))
             lines.append("\n  at {} s: {}".format(time, text))
         return "".join(lines)
-
-
-class _Partition(object):
-    """
-    @ivar _partitions: those of the network that hold.
-    @ivar _members: the number of the group of each address that is in one.
-    """
-
-    def __init__(self, partitions, members):
-        self._partitions = partitions
-        self._members = members
-
-    def __enter__(self):
-        self._partitions.append(self._members)
-
-    def __exit__(self, *exception):
-        self._partitions[:] = [members for members in self._partitions if members is not self._members]
-
-
-def _checkSeconds(name, value):
-    if not 0 <= _number(name, value) <= sys.float_info.max:
-        raise ValueError("{} is {!r} seconds, and negative or not finite".format(name, value))
-
-
-def _number(name, value):
-    # That a float is one need not be looked up.
-    if not isinstance(value, (float, Real)):
-        raise TypeError("{} is {!r}, and not a number".format(name, value))
-    return value
-
-
-def _check(name, value):
-    """
-    @param name: of one of L{_Figures}.
-
-    @return: C{value}.
-    """
-    if name in ("latency", "jitter"):
-        _checkSeconds(name, value)
-    elif not 0 <= _number(name, value) <= 1:
-        raise ValueError("{} is {!r}, and a probability is from 0 to 1".format(name, value))
-    return value
