@@ -10,7 +10,7 @@ How a datagram travels::
     protocol                                  protocol
       transport.write                           datagramReceived
     Twisted's UDP port                        Twisted's UDP port
-      _ports.Socket                             _hosts.Socket
+      _ports.Socket                             _ports.Socket
     SimulatedNetwork                          SimulatedNetwork
       _faults: partitions, rules, chance        _faults: partitions
         `--------------> _events: until its time has come ---'
@@ -45,7 +45,7 @@ from rpcudp._hosts import Host
 from rpcudp._ports import BROADCAST, WILDCARDS, canonical
 from rpcudp.wire import ID_LENGTH
 
-__all__ = ["Counts", "Datagram", "Fate", "LimitReached", "NothingLeft", "SimulatedNetwork", "Traced"]
+__all__ = ["Counts", "Datagram", "Fate", "Host", "LimitReached", "NothingLeft", "SimulatedNetwork", "Traced"]
 
 # Of what is pending, how much an exception tells.
 _TOLD = 10
