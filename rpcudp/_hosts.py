@@ -164,8 +164,11 @@ class Host(object):
             self._place(timer)
 
     def _place(self, timer):
-        network = self._network
-        timer.number = network._events.post(max(network.seconds(), timer.time - self._ahead), self)
+        time = max(self._network.seconds(), timer.time - self._ahead)
+        while time + self._ahead < timer.time:
+            # By rounding; and whoever finds that it is not time yet would wait again, and again be too early.
+            time += sys.float_info.epsilon * max(abs(time), abs(timer.time))
+        timer.number = self._network._events.post(time, self)
         self._timers[timer.number] = timer
 
     def _dropTimers(self):
