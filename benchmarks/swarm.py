@@ -60,7 +60,8 @@ class Swarm(object):
         Have nodes join until there are so many.  As many as there are join at one time, but no more than C{AT_ONCE}.
         """
         while len(self.nodes) < count:
-            known = [(address(node), PORT) for node in self.chance.sample(self.nodes, min(len(self.nodes), 3 * AT_ONCE))]
+            known = self.chance.sample(self.nodes, min(len(self.nodes), 3 * AT_ONCE))
+            known = [(address(node), PORT) for node in known]
             joining = [self._start() for _ in range(min(AT_ONCE, len(self.nodes) or 1, count - len(self.nodes)))]
             self.wait(node.join(self.chance.sample(known, min(3, len(known)))) for node in joining)
             self.nodes += joining

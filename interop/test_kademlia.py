@@ -1,5 +1,6 @@
 """
-Kademlias written for the published packages run on ours: their own tests, and a swarm of each.
+Kademlias written for the published packages run on ours: their own tests, and a swarm of each, over real UDP and on a
+simulated network.
 """
 
 import json
@@ -58,15 +59,53 @@ class KademliaTests(object):
         return self.startSwarm()
 
 
+class SimulationTests(object):
+    """
+    What a L{KademliaTests} runs besides, on L{rpcudp.testing}.
+    """
+
+    @defer.inlineCallbacks
+    def simulate(self, script, *arguments):
+        """
+        @return: a Deferred of what a script prints.
+        """
+        command = [os.path.join(HERE, script), self.package] + list(arguments)
+        output, errors, code = yield getProcessOutputAndValue(
+            self.interpreter, command, environments.PROCESS_ENVIRONMENT
+        )
+        self.assertEqual(code, 0, errors)
+        self.assertNotIn(b"Traceback", errors)
+        defer.returnValue(json.loads(output.decode("ascii")))
+
+    @defer.inlineCallbacks
+    def test_simulatedSwarm(self):
+        first = yield self.simulate("simulated_swarm.py")
+        again = yield self.simulate("simulated_swarm.py")
+        self.assertEqual(first["found"], 60)
+        # It comes to an end, and loses nothing on the way.
+        self.assertEqual(first["late"], 0)
+        self.assertEqual(first["counts"]["delivered"], first["counts"]["sent"])
+        self.assertEqual(again, first)
+
+
 class Kademlia06OnPython27Tests(KademliaTests, TestCase):
     distribution, package, python = "kademlia==0.6", "kademlia", "2.7"
 
 
-class StorjKademlia074OnPython27Tests(KademliaTests, TestCase):
+class StorjKademlia074OnPython27Tests(SimulationTests, KademliaTests, TestCase):
     distribution, package, python = "storjkademlia==0.7.4", "storjkademlia", "2.7"
 
+    @defer.inlineCallbacks
+    def test_storm(self):
+        """
+        Where a bucket is full, it hands over keys without end, as docs/protocol.md says.
+        """
+        growth = {"0": [0] * 8, "1": [1] + [2] * 7, "2": [2] + [3 * 2**n for n in range(1, 8)]}
+        for keys, stores in sorted(growth.items()):
+            self.assertEqual((yield self.simulate("simulated_storm.py", keys)), stores)
 
-class StorjKademlia074OnPython311Tests(KademliaTests, TestCase):
+
+class StorjKademlia074OnPython311Tests(SimulationTests, KademliaTests, TestCase):
     distribution, package, python = "storjkademlia==0.7.4", "storjkademlia", "3.11"
 
 

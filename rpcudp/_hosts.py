@@ -138,7 +138,8 @@ class Host(object):
     def crash(self):
         """
         The power fails: its ports and timers are gone, without a word to anyone.  What is sent to it is unheard, and
-        what its former protocols write goes nowhere.  It may listen again at once, with new protocols.
+        what its former protocols write goes nowhere.  It may listen again at once, with new protocols.  Code of its own
+        that calls this runs on until it returns; C{callLater(0, host.crash)} has nothing run on.
         """
         self._dropTimers()
         for bound in self._sockets.values():

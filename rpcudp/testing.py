@@ -138,7 +138,8 @@ class SimulatedNetwork(object):
         @param seed: of the one generator that all chance comes from.
         @type seed: L{int}
 
-        @param latency: for how many seconds a datagram is on its way.
+        @param latency: for how many seconds a datagram is on its way.  Where it is 0, protocols that answer each other
+            for ever do so at one instant, and the time does not go on.
         @type latency: a finite number, not negative
 
         @param jitter: the most seconds that each copy may take longer; how many it takes is left to chance.
