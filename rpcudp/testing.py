@@ -219,11 +219,13 @@ class SimulatedNetwork(object):
 
         @type seconds: a finite number, not negative
 
+        @raise RuntimeError: if it is called by what happens on the network.
         @raise TypeError: if C{seconds} is no number.
         @raise ValueError: if it is negative or not finite.
         @raise Exception: what a rule raises, or a function that was passed to the constructor.
         """
         checkSeconds("seconds", seconds)
+        self._checkIdle()
         end = self._now + seconds
         self._go(end, ())
         self._now = end
@@ -239,6 +241,7 @@ class SimulatedNetwork(object):
 
         @return: the result of C{awaitable}.
 
+        @raise RuntimeError: if it is called by what happens on the network.
         @raise Exception: that of C{awaitable}, if it fails; or what a rule raises, or a function that was passed to the
             constructor.
         @raise NothingLeft: if nothing is to happen, and there is no result.
@@ -252,10 +255,22 @@ class SimulatedNetwork(object):
                 awaitable = ensureDeferred(awaitable)
             except Exception:
                 raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
-        results = []
-        awaitable.addBoth(results.append)
+        self._checkIdle()
+        results, waiting = [], [True]
+
+        def take(result):
+            if not waiting:
+                return result
+            results.append(result)
+            # What is raised here is not to be logged as unhandled too.
+            return None if isinstance(result, Failure) else result
+
+        awaitable.addBoth(take)
         end = self._now + limit
-        self._go(end, results)
+        try:
+            self._go(end, results)
+        finally:
+            del waiting[:]
         if not results and self._events.next() is None:
             raise NothingLeft("{!r} has no result, and nothing is to happen; {!r}".format(awaitable, self))
         if not results:
@@ -308,12 +323,14 @@ class SimulatedNetwork(object):
     def _newMessageID(self):
         return binascii.unhexlify("{:0{}x}".format(self._random.getrandbits(8 * ID_LENGTH), 2 * ID_LENGTH).encode())
 
+    def _checkIdle(self):
+        if self._running:
+            raise RuntimeError("the network is running already")
+
     def _go(self, end, results):
         """
         Have happen what is to happen until the time C{end}, or until there is something in C{results}.
         """
-        if self._running:
-            raise RuntimeError("the network is running already")
         self._running = True
         try:
             while not results:
@@ -344,20 +361,20 @@ class SimulatedNetwork(object):
             return
         if ip not in self._hosts:
             destination = canonical(ip)[1], port
-        self._counts["sent"] += 1
         datagram = Datagram(self._now, source, destination, data)
-        fates = None
-        if self.trace is not None:
-            fates = []
-            self.trace.append(Traced(datagram, fates))
         try:
             what, delays = self._faults.decide(datagram)
         except Exception:
             if not self._running:
                 raise
             # Not in the face of the protocol, which could take it for something else.
-            self._failure = Failure()
+            self._failure = self._failure or Failure()
             return
+        self._counts["sent"] += 1
+        fates = None
+        if self.trace is not None:
+            fates = []
+            self.trace.append(Traced(datagram, fates))
         if what is not None:
             self._counts[what] += 1
         if not delays:
