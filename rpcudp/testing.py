@@ -224,8 +224,8 @@ class SimulatedNetwork(object):
         @raise ValueError: if it is negative or not finite.
         @raise Exception: what a rule raises, or a function that was passed to the constructor.
         """
-        checkSeconds("seconds", seconds)
         self._checkIdle()
+        checkSeconds("seconds", seconds)
         end = self._now + seconds
         self._go(end, ())
         self._now = end
@@ -249,13 +249,13 @@ class SimulatedNetwork(object):
         @raise TypeError: if C{awaitable} or C{limit} is something else.
         @raise ValueError: if C{limit} is negative or not finite.
         """
+        self._checkIdle()
         checkSeconds("limit", limit)
         if not isinstance(awaitable, Deferred):
             try:
                 awaitable = ensureDeferred(awaitable)
             except Exception:
                 raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
-        self._checkIdle()
         results, waiting = [], [True]
 
         def take(result):
