@@ -87,7 +87,8 @@ class Faults(object):
         source, destination = datagram.source[0], datagram.destination[0]
         if self.isCut(source, destination):
             return "partitioned", ()
-        for [function] in self._rules:
+        # A rule may take itself away, or add another.
+        for [function] in list(self._rules):
             delays = function(datagram)
             if delays is not None:
                 delays = list(delays)
@@ -123,7 +124,9 @@ class _Partition(object):
         self._partitions.append(self._members)
 
     def __exit__(self, *exception):
-        self._partitions[:] = [members for members in self._partitions if members is not self._members]
+        # The same one may hold twice.
+        index = [id(members) for members in self._partitions].index(id(self._members))
+        del self._partitions[index]
 
 
 def checkSeconds(name, value):

@@ -68,8 +68,8 @@ class Host(object):
 
         @rtype: provider of L{twisted.internet.interfaces.IDelayedCall}
 
-        @raise AssertionError: as Twisted's reactors do, if C{delay} is negative or no number, or C{callable} cannot be
-            called.
+        @raise AssertionError: as Twisted's reactors do, if C{delay} is negative or not a number (NaN), or C{callable}
+            cannot be called.
         """
         if not hasattr(callable, "__call__"):
             raise AssertionError("{!r} is not callable".format(callable))
@@ -144,6 +144,7 @@ class Host(object):
         self._dropTimers()
         for bound in self._sockets.values():
             bound.host = None
+            del bound.received[:]
         self._sockets.clear()
 
     def stepClock(self, seconds):

@@ -83,7 +83,8 @@ class SimulatedPort(Port):
         return Socket(self, self.reactor)
 
     def connect(self, host, port):
-        if canonical(host)[0] != self.addressFamily:
+        # Twisted looks first whether it is connected already.
+        if self._connectedAddr is None and canonical(host)[0] != self.addressFamily:
             raise InvalidAddressError(host, "{} has an address of the other family".format(self.reactor))
         Port.connect(self, host, port)
 
@@ -183,9 +184,8 @@ class Socket(object):
         return address + (0, 0) if ":" in address[0] else address
 
     def connect(self, address):
-        ip, number = address
-        checkPort(number)
-        self.peer = canonical(ip)[1], number
+        self._check(address)
+        self.peer = canonical(address[0])[1], address[1]
 
     def setsockopt(self, level, name, value):
         self._options[level, name] = value
@@ -194,19 +194,30 @@ class Socket(object):
         return self._options.get((level, name), 0)
 
     def send(self, datagram):
+        if self.peer is None:
+            # Twisted takes a port for connected that could not be.
+            raise refusal(errno.EDESTADDRREQ)
         return self._send(datagram, self.peer)
 
     def sendto(self, datagram, address):
+        self._check(address)
+        if address[1] == 0:
+            raise refusal(errno.EINVAL)
+        return self._send(datagram, address[:2])
+
+    def _check(self, address):
+        # An IPv6 address may come with its flow and scope.
+        most = 4 if self.port.addressFamily == socket.AF_INET6 else 2
+        if not isinstance(address, tuple) or not 2 <= len(address) <= most:
+            raise TypeError("address is {!r}, and not an (ip, port) pair".format(address))
         ip, number = address[:2]
         checkPort(number)
-        if number == 0:
-            raise refusal(errno.EINVAL)
         if ip in BROADCAST and not self.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST):
             raise refusal(errno.EACCES)
-        return self._send(datagram, (ip, number))
 
     def _send(self, datagram, destination):
-        if not isinstance(datagram, bytes):
+        # Nor is it one of a subclass, as a real socket hands over none.
+        if type(datagram) is not bytes:
             datagram = memoryview(datagram).tobytes()
         if len(datagram) > MAX_LENGTH:
             raise refusal(errno.EMSGSIZE)

@@ -19,7 +19,8 @@ What each file owns: C{testing} the network and its time; C{_events} what is to 
 datagrams, which time goes from one to the next of; C{_faults} what becomes of datagrams; C{_hosts} the machines, with
 their timers, and C{_ports} their ports; C{_capture} the form of a pcap file.
 
-What is at one time happens in the order in which it was asked for.  All chance, message ids included, comes from one
+What is at one time happens in the order in which it was asked for, but for timers that were reset to a later time,
+which come after the others.  All chance, message ids included, comes from one
 generator, seeded with C{seed}.
 
 Not simulated: threads, processes, names, multicast, ICMP (nobody is told that nobody listens), fragments, bandwidth and
@@ -32,7 +33,8 @@ import binascii
 import random
 import sys
 from builtins import int
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
+from socket import AF_INET
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import InvalidAddressError
@@ -163,7 +165,8 @@ class SimulatedNetwork(object):
         self._faults = Faults(self._random, latency, jitter, loss, duplication)
         self.trace = [] if trace else None
         self._counts = dict.fromkeys(Counts._fields, 0)
-        self._hosts = {}
+        # In an order that no hash decides.
+        self._hosts = OrderedDict()
         self._events = Events()
         self._now = 0.0
         self._running = False
@@ -203,15 +206,12 @@ class SimulatedNetwork(object):
 
         @raise InvalidAddressError: if C{address} is no IP address, or one that no host can have.
         """
-        host = self._hosts.get(address)
-        if host is None:
-            family, spelt = canonical(address)
-            if spelt in WILDCARDS.values() or spelt in BROADCAST:
-                raise InvalidAddressError(address, "{} is not the address of one host".format(address))
-            host = self._hosts.get(spelt)
-            if host is None:
-                host = self._hosts[spelt] = Host(self, family, spelt)
-        return host
+        family, spelt = canonical(address)
+        if spelt in WILDCARDS.values() or spelt in BROADCAST:
+            raise InvalidAddressError(address, "{} is not the address of one host".format(address))
+        if spelt not in self._hosts:
+            self._hosts[spelt] = Host(self, family, spelt)
+        return self._hosts[spelt]
 
     def advance(self, seconds):
         """
@@ -252,10 +252,10 @@ class SimulatedNetwork(object):
         self._checkIdle()
         checkSeconds("limit", limit)
         if not isinstance(awaitable, Deferred):
-            try:
-                awaitable = ensureDeferred(awaitable)
-            except Exception:
+            # Not every version of ensureDeferred looks itself.
+            if not hasattr(awaitable, "throw"):
                 raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
+            awaitable = ensureDeferred(awaitable)
         results, waiting = [], [True]
 
         def take(result):
@@ -355,8 +355,9 @@ class SimulatedNetwork(object):
         """
         ip, port = destination
         if ip in BROADCAST:
+            # To each of them, as if they were all on one link.
             for host in list(self._hosts.values()):
-                if ":" not in host.address:
+                if host.addressFamily == AF_INET:
                     self._send(source, (host.address, port), data)
             return
         if ip not in self._hosts:

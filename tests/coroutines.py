@@ -1,13 +1,16 @@
 """
-Handlers that are coroutines: Python 2 cannot read this file.
+Handlers that are coroutines, and coroutines in a simulated network: Python 2 cannot read this file.
 """
 
 import asyncio
 import functools
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase
 
 from rpcudp.protocol import RPCProtocol
+from rpcudp.testing import LimitReached, NothingLeft, SimulatedNetwork
 from tests.support import THERE, ProtocolTestCase, request
 
 
@@ -154,3 +157,80 @@ class FutureTests(ProtocolTestCase):
         self.settle()
         self.assertEqual(len(self.flushLoggedErrors(asyncio.CancelledError)), 2)
         self.assertEqual(self.answered(), [])
+
+
+class SimulatedCoroutineTests(SynchronousTestCase):
+    """
+    What L{SimulatedNetwork.run} makes of coroutines.
+    """
+
+    def setUp(self):
+        self.network = SimulatedNetwork()
+        self.host = self.network.host("10.0.0.1")
+
+    async def add(self, delay):
+        total = 0
+        for number in range(3):
+            total += await deferLater(self.host, delay, lambda: number)
+        return total
+
+    async def failing(self):
+        await deferLater(self.host, 1, lambda: None)
+        raise KeyError("on purpose")
+
+    def test_result(self):
+        self.assertEqual(self.network.run(self.add(1)), 3)
+        self.assertEqual(self.network.seconds(), 3)
+
+    def test_failure(self):
+        self.assertRaises(KeyError, self.network.run, self.failing())
+        self.assertEqual(self.network.seconds(), 1)
+
+    def test_oneThatWaitsForNothing(self):
+        async def now():
+            return 5
+
+        self.assertEqual(self.network.run(now()), 5)
+        self.assertEqual(self.network.seconds(), 0)
+
+    def test_nothingIsLeft(self):
+        async def wait():
+            await Deferred()
+
+        self.assertRaises(NothingLeft, self.network.run, wait())
+
+    def test_limit(self):
+        self.assertRaises(LimitReached, self.network.run, self.add(1), limit=2)
+        self.assertEqual(self.network.seconds(), 2)
+
+    def test_functionThatWasNotCalled(self):
+        self.assertRaises(TypeError, self.network.run, self.add)
+
+    def test_wrongLimitStartsNothing(self):
+        coroutine = self.add(0)
+        self.assertRaises(ValueError, self.network.run, coroutine, limit=-1)
+        self.assertEqual(self.host.getDelayedCalls(), [])
+        self.assertEqual(self.network.run(coroutine), 3)
+
+    def test_withinItself(self):
+        inner = self.add(1)
+
+        async def outer():
+            await deferLater(self.host, 1, lambda: None)
+            self.network.run(inner)
+
+        self.assertRaises(RuntimeError, self.network.run, outer())
+        # It was not even begun.
+        self.assertEqual(self.host.getDelayedCalls(), [])
+        self.assertEqual(self.network.run(inner), 3)
+
+    def test_calls(self):
+        node, peer = RPCProtocol(), CoroutineNode()
+        self.host.listenUDP(9, node)
+        self.network.host("10.0.0.2").listenUDP(9, peer)
+
+        async def call():
+            return [await node.now(("10.0.0.2", 9), name) for name in ("a", "b")]
+
+        expected = [(True, [name, ["10.0.0.1", 9]]) for name in ("a", "b")]
+        self.assertEqual(self.network.run(call()), expected)
