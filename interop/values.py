@@ -2,6 +2,7 @@
 A value of every MessagePack type that fits into a datagram, as the bytes that u-msgpack-python makes of it.
 """
 
+import numbers
 import struct
 
 import umsgpack
@@ -53,3 +54,17 @@ VALUES = {
     "timestamp 64": b"\xd7\xff\x00\x00\x0f\xa0\x00\x00\x00\x01",
     "timestamp 96": b"\xc7\x0c\xff\x00\x00\x00\x00" + b"\xff" * 8,
 }
+
+# Those of the types that kademlia 2.2.3 sets; of others it cannot get arrays and maps.
+ATOMS = sorted(
+    (name, payload)
+    for name, payload in VALUES.items()
+    if isinstance(unpack(payload), (bytes, type(u""), numbers.Number))
+)
+
+
+def named(who, name):
+    """
+    @return: the key by which C{who} sets a value; it takes more bytes than characters.
+    """
+    return u"{} \u2603 {}".format(who, name)
