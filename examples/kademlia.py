@@ -2,9 +2,8 @@
 A distributed hash table in one file: Kademlia, as Maymounkov and Mazieres published it in 2002.  C{--help} says more.
 
 Each node has an id of 160 random bits.  The distance between two ids is their exclusive or.  A value is stored at the K
-nodes whose ids are closest to the hash of its name.  A node knows many nodes that are close to it and few that are far
-away, so that whoever looks for an id asks nodes ever closer to it.  Ids are integers here, and 20 bytes on the wire,
-where all is as in the published Kademlias.
+nodes whose ids are closest to the hash of its name.  A node knows many nodes close to it and few far away, so that
+whoever looks for an id asks ever closer ones.  Ids are integers here; what travels is as in the published Kademlias.
 """
 
 import argparse
@@ -24,6 +23,7 @@ K = 20  # nodes that store a value, and at most as many are known at each distan
 ALPHA = 3  # nodes that a lookup asks at one time
 REFRESH = 3600  # seconds
 MAX_STORED = 10000  # values that a node keeps
+MAX_ASKED = 200  # nodes that a lookup asks, as some may tell of ever closer ones that there are not
 Contact = namedtuple("Contact", ["id", "triple"])  # the id, and how all of it travels: (id, ip, port)
 
 
@@ -31,12 +31,8 @@ def toBytes(number):
     return binascii.unhexlify("{:040x}".format(number).encode("ascii"))
 
 
-def isID(data):
-    return isinstance(data, bytes) and len(data) == 20
-
-
 def fromBytes(data):
-    return int(binascii.hexlify(data), 16) if isID(data) else None
+    return int(binascii.hexlify(data), 16) if isinstance(data, bytes) and len(data) == 20 else None
 
 
 def hashOf(name):
@@ -57,8 +53,7 @@ class Node(RPCProtocol):
 
     def __init__(self, random=random, waitTimeout=(0.3, 0.6, 1.2), **options):
         RPCProtocol.__init__(self, waitTimeout, **options)
-        self.random = random
-        self.id = random.getrandbits(160)
+        self.random, self.id = random, random.getrandbits(160)
         self.stored, self.buckets, self.checked = {}, {}, set()
         self.refreshing = LoopingCall(self.refresh)
 
@@ -72,8 +67,7 @@ class Node(RPCProtocol):
     # What other nodes call.
 
     def rpc_ping(self, sender, nodeID):
-        # A ping leads to no other ping, or there would be no end of them.
-        self.seen(contactOf(nodeID, *sender), mayCheck=False)
+        self.seen(contactOf(nodeID, *sender), mayCheck=False)  # else pings would lead to pings without an end
         return toBytes(self.id)
 
     def rpc_store(self, sender, nodeID, key, value):
@@ -85,40 +79,43 @@ class Node(RPCProtocol):
         return [contact.triple for contact in self.closest(fromBytes(key) or 0)]
 
     def rpc_find_value(self, sender, nodeID, key):
-        contacts = self.rpc_find_node(sender, nodeID, key)
-        return {u"value": self.stored[fromBytes(key)]} if fromBytes(key) in self.stored else contacts
+        contacts, number = self.rpc_find_node(sender, nodeID, key), fromBytes(key)
+        return {u"value": self.stored[number]} if number in self.stored else contacts
 
     def keep(self, key, value):
-        if key is not None and (key in self.stored or len(self.stored) < MAX_STORED):
+        # No lists and maps: they take far more memory than came over the network, and may not fit in a datagram again.
+        isRight = key is not None and not isinstance(value, (list, tuple, dict))
+        if isRight and (key in self.stored or len(self.stored) < MAX_STORED):
             self.stored[key] = value
-        return key in self.stored
+        return isRight and key in self.stored
 
     def bucketOf(self, contact):
         return self.buckets.setdefault((contact.id ^ self.id).bit_length(), [])
 
     def closest(self, key):
-        contacts = [contact for bucket in self.buckets.values() for contact in bucket]
-        return sorted(contacts, key=lambda contact: contact.id ^ key)[:K]
+        return sorted(sum(self.buckets.values(), []), key=lambda contact: contact.id ^ key)[:K]
 
     def seen(self, contact, mayCheck=True):
-        # Something came from this node.  Where its bucket is full, the least recently seen in that is asked whether it
-        # is still there, and replaced if it is not: nodes that have been there for long are likely to stay.
+        # Something came from this node.  One with its id at another address, or else the least recently seen where its
+        # bucket is full, is asked whether it is still there, and replaced if not: what has been there long may stay.
         if contact.id in (None, self.id):
             return
         bucket = self.bucketOf(contact)
         if contact in bucket:
             bucket.remove(contact)
-        if len(bucket) < K:
+        inTheWay = [known for known in bucket if known.id == contact.id] or (bucket[:1] if len(bucket) >= K else [])
+        if not inTheWay:
             bucket.append(contact)
-        elif mayCheck and bucket[0].id not in self.checked:
-            self.checked.add(bucket[0].id)
-            self.ask(bucket[0], "ping").addCallback(lambda _: self.seen(contact, mayCheck=False))
+        elif mayCheck and inTheWay[0].id not in self.checked:
+            self.checked.add(inTheWay[0].id)
+            self.ask(inTheWay[0], "ping").addCallback(lambda _: self.seen(contact, mayCheck=False))
 
     def ask(self, contact, method, *arguments):
+        if self.transport is None:  # The port is closed; what was in flight then has no answer either.
+            return succeed((False, None))
         try:
             deferred = getattr(self, method)(contact.triple[1:], toBytes(self.id), *arguments)
-        except ValueError:
-            # Some node has told us of an address that is none.
+        except ValueError:  # Some node has told us of an address that is none.
             deferred = deferLater(self.transport.reactor, 0, lambda: (False, None))
         return deferred.addCallback(self.asked, contact)
 
@@ -126,7 +123,7 @@ class Node(RPCProtocol):
         self.checked.discard(contact.id)
         if outcome[0]:
             self.seen(contact)
-        elif contact in self.bucketOf(contact):
+        elif self.transport is not None and contact in self.bucketOf(contact):
             self.bucketOf(contact).remove(contact)
         return outcome
 
@@ -149,10 +146,11 @@ class Node(RPCProtocol):
 
     def storeByKey(self, key, value):
         def atClosest(found):
-            contacts, _ = found  # this node may be one of them
-            kept = (len(contacts) < K or self.id ^ key < contacts[-1].id ^ key) and self.keep(key, value)
-            asked = DeferredList([self.ask(contact, "store", toBytes(key), value) for contact in contacts])
-            return asked.addCallback(lambda outcomes: kept + outcomes.count((True, (True, True))))
+            contacts, _ = found
+            isOne = len(contacts) < K or self.id ^ key < contacts[-1].id ^ key  # whether this node is one of the K
+            asked = [self.ask(contact, "store", toBytes(key), value) for contact in contacts[: K - isOne]]
+            kept = isOne and self.keep(key, value)
+            return DeferredList(asked).addCallback(lambda outcomes: kept + outcomes.count((True, (True, True))))
 
         return Lookup(self, key).result.addCallback(atClosest)
 
@@ -163,8 +161,12 @@ class Node(RPCProtocol):
             distance = 1 << (digits - 1)
             yield Lookup(self, self.id ^ distance ^ self.random.randrange(distance)).result
         for key in sorted(self.stored):
-            # The closest does it for all that store it.
-            if all(self.id ^ key < contact.id ^ key for contact in self.closest(key)):
+            # The closest of those that store it does it for all.
+            for contact in self.closest(key):
+                isCloser = contact.id ^ key < self.id ^ key
+                if isCloser and isinstance((yield self.ask(contact, "find_value", toBytes(key)))[1], dict):
+                    break
+            else:
                 yield self.storeByKey(key, self.stored[key])
 
 
@@ -177,20 +179,20 @@ class Lookup(object):
     """
 
     def __init__(self, node, key, method="find_node"):
-        self.node, self.key, self.method = node, key, method
+        self.node, self.key, self.method, self.result = node, key, method, Deferred()
         self.candidates, self.heardOf, self.hasAsked, self.inFlight = [], {toBytes(node.id)}, set(), 0
-        self.result = Deferred()
         self.goOn([list(contact.triple) for contact in node.closest(key)])
 
     def goOn(self, triples):
         for triple in triples:
-            if isinstance(triple, list) and len(triple) == 3 and isID(triple[0]) and triple[0] not in self.heardOf:
-                self.heardOf.add(triple[0])
-                contact = contactOf(*triple)
-                insort(self.candidates, (contact.id ^ self.key, contact))
-        # It is over when the K closest have all answered.
+            nodeID = triple[0] if isinstance(triple, list) and len(triple) == 3 else None
+            if isinstance(nodeID, bytes) and len(nodeID) == 20 and nodeID not in self.heardOf:
+                self.heardOf.add(nodeID)
+                insort(self.candidates, (fromBytes(nodeID) ^ self.key, contactOf(*triple)))
+        # It is over when the K closest have all answered, or too many were asked.
         for _, contact in self.candidates[:K]:
-            if contact.id not in self.hasAsked and self.inFlight < ALPHA and self.node.transport is not None:
+            isEnough = self.inFlight == ALPHA or len(self.hasAsked) == MAX_ASKED or self.node.transport is None
+            if not isEnough and contact.id not in self.hasAsked:
                 self.hasAsked.add(contact.id)
                 self.inFlight += 1
                 self.node.ask(contact, self.method, toBytes(self.key)).addCallback(self.asked, contact)
@@ -204,7 +206,7 @@ class Lookup(object):
             self.candidates.remove((contact.id ^ self.key, contact))
         if self.result.called:
             return
-        if isinstance(answer, dict) and u"value" in answer:
+        if self.method == "find_value" and isinstance(answer, dict) and u"value" in answer:
             self.end(answer[u"value"])
         else:
             self.goOn(answer[:K] if isinstance(answer, list) else [])
@@ -214,17 +216,17 @@ class Lookup(object):
 
 
 @inlineCallbacks
-def demonstrate(count, listen, chance):
+def demonstrate(places, chance):
     nodes, addresses = [], []
-    while len(nodes) < count:
-        joining = [Node(chance) for _ in range(min(len(nodes) or 1, count - len(nodes)))]
+    while len(nodes) < len(places):
+        joining = [Node(chance) for _ in places[len(nodes) : 2 * len(nodes) or 1]]
         known = [chance.sample(addresses, min(3, len(addresses))) for _ in joining]
         nodes += joining
         for node in joining:
-            here = listen(node, len(addresses)).getHost()
-            addresses.append((here.host, here.port))
+            host, ip = places[len(addresses)]
+            addresses.append((ip, host.listenUDP(0, node, ip).getHost().port))
         yield DeferredList([node.join(some) for node, some in zip(joining, known)])
-    print("{} of {} nodes have joined.".format(sum(any(node.buckets.values()) for node in nodes), count))
+    print("{} of {} nodes have joined.".format(sum(any(node.buckets.values()) for node in nodes), len(nodes)))
     names = [u"key {}".format(number) for number in range(20)]
     copies = yield DeferredList([chance.choice(nodes).set(name, name.upper()) for name in names])
     values = yield DeferredList([chance.choice(nodes).get(name) for name in names])
@@ -238,13 +240,11 @@ if __name__ == "__main__":
     parser.add_argument("--loss", type=float, default=0.0, help="the share of datagrams that is lost then")
     parser.add_argument("--seed", type=int, default=0, help="of all that is left to chance then")
     options = parser.parse_args()
+    if not 0 <= options.loss <= 1 or options.simulated is not None and not 0 < options.simulated < 1 << 24:
+        parser.error("N is from 1 to {}, and LOSS from 0 to 1".format((1 << 24) - 1))
     if options.simulated is None:
-        react(lambda reactor: demonstrate(50, lambda node, _: reactor.listenUDP(0, node, "127.0.0.1"), random))
+        react(lambda reactor: demonstrate([(reactor, "127.0.0.1")] * 50, random))
     network = SimulatedNetwork(options.seed, latency=0.03, jitter=0.04, loss=options.loss)
-
-    def listen(node, number):
-        host = network.host("10.{}.{}.{}".format(number >> 16, number >> 8 & 255, number & 255))
-        return host.listenUDP(0, node, host.address)
-
-    network.run(demonstrate(options.simulated, listen, random.Random(options.seed)))
+    ips = ["10.{}.{}.{}".format(number >> 16, number >> 8 & 255, number & 255) for number in range(options.simulated)]
+    network.run(demonstrate([(network.host(ip), ip) for ip in ips], random.Random(options.seed)))
     print("It took {} virtual seconds: {}".format(network.seconds(), network.counts))
