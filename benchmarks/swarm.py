@@ -90,7 +90,7 @@ class Swarm(object):
 
     def found(self, values):
         """
-        @return: the share of C{values} that nodes which do not store them find.
+        @return: the share of C{values} that nodes which do not store them find, where there are such.
         """
         correct = 0
         for names in batches(sorted(values)):
@@ -99,10 +99,8 @@ class Swarm(object):
         return float(correct) / len(values)
 
     def _stranger(self, name):
-        while True:
-            node = self.chance.choice(self.nodes)
-            if kademlia.hashOf(name) not in node.stored:
-                return node
+        key = kademlia.hashOf(name)
+        return self.chance.choice([node for node in self.nodes if key not in node.stored] or self.nodes)
 
 
 def address(node):

@@ -62,7 +62,8 @@ class Node(RPCProtocol):
         self.refreshing.start(REFRESH, now=False)
 
     def stopProtocol(self):
-        self.refreshing.stop()
+        if self.refreshing.running:
+            self.refreshing.stop()
 
     # What other nodes call.
 
@@ -155,8 +156,7 @@ class Node(RPCProtocol):
         return Lookup(self, key).result.addCallback(atClosest)
 
     @inlineCallbacks
-    def refresh(self):
-        # This node gets to know others at each distance, and values get to the nodes that are closest to them by now.
+    def refresh(self):  # This node hears of others at each distance, and values get to those that are closest by now.
         for digits in list(self.buckets):
             distance = 1 << (digits - 1)
             yield Lookup(self, self.id ^ distance ^ self.random.randrange(distance)).result

@@ -46,6 +46,8 @@ class Faults(object):
             raise ValueError("a partition needs a group of hosts, and there is none")
         members = {}
         for number, group in enumerate(groups):
+            if isinstance(group, (bytes, type(u""))):
+                raise TypeError("a group is {!r}, and not a list of addresses".format(group))
             for member in group:
                 address = canonical(getattr(member, "address", member))[1]
                 if address not in hosts:
@@ -91,10 +93,7 @@ class Faults(object):
         for [function] in list(self._rules):
             delays = function(datagram)
             if delays is not None:
-                delays = list(delays)
-                for delay in delays:
-                    checkSeconds("a delay of {!r}".format(function), delay)
-                return "ruled", delays
+                return "ruled", _checkDelays(function, delays)
         figures = self._figures if self._isUniform else self._figuresBetween(source, destination)
         latency, jitter, loss, duplication = figures
         chance = self._random.random
@@ -127,6 +126,19 @@ class _Partition(object):
         # The same one may hold twice.
         index = [id(members) for members in self._partitions].index(id(self._members))
         del self._partitions[index]
+
+
+def _checkDelays(function, delays):
+    """
+    @return: what a rule has returned, as a L{list}.
+    """
+    try:
+        delays = list(delays)
+    except TypeError:
+        raise TypeError("rule {!r} returned {!r}, and neither None nor a list of delays".format(function, delays))
+    for delay in delays:
+        checkSeconds("a delay of rule {!r}".format(function), delay)
+    return delays
 
 
 def checkSeconds(name, value):

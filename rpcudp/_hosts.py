@@ -3,7 +3,9 @@ The hosts of a simulated network: what Twisted code takes for a reactor.
 """
 
 import sys
+from builtins import int
 from contextlib import contextmanager
+from numbers import Real
 
 from twisted import internet
 from twisted.internet.base import DelayedCall
@@ -106,9 +108,21 @@ class Host(object):
         @raise CannotListenError: if the port is taken, or C{interface} is another host's.
         @raise InvalidAddressError: if C{interface} is no IP address, or one of the other IP version.
         @raise OverflowError: if C{port} is less than 0 or more than 65535.
+        @raise TypeError: if C{port} or C{maxPacketSize} is no integer.
+        @raise ValueError: if C{maxPacketSize} is negative.
         """
+        if not isinstance(maxPacketSize, int):
+            raise TypeError("maxPacketSize is {!r}, and not an integer".format(maxPacketSize))
+        if maxPacketSize < 0:
+            raise ValueError("maxPacketSize is {!r} bytes, and 0 is the least".format(maxPacketSize))
         listening = SimulatedPort(port, protocol, interface, maxPacketSize, self)
-        listening.startListening()
+        try:
+            listening.startListening()
+        except Exception:
+            if hasattr(listening, "socket"):
+                # The protocol failed; a real socket would be closed by the garbage collector.
+                listening.socket.close()
+            raise
         return listening
 
     @contextmanager
@@ -150,15 +164,19 @@ class Host(object):
     def stepClock(self, seconds):
         """
         Set this host's clock, as its operating system does when it learns the time.  Its timers keep the time that they
-        are to fire at, and so wait longer, or less.
+        are to fire at, and so wait longer, or less.  Floats that are round on one clock need not be round on the other:
+        C{callLater(0.1, ...)} may then be a little more than C{network.advance(0.1)}.
 
         @param seconds: forward, or where negative back.
         @type seconds: a finite number
 
-        @raise ValueError: if C{seconds} is not finite.
+        @raise TypeError: if C{seconds} is no number.
+        @raise ValueError: if C{seconds} is not finite, or the clock would not be.
         """
-        if not abs(seconds) <= sys.float_info.max:
-            raise ValueError("a step of {!r} seconds is not finite".format(seconds))
+        if not isinstance(seconds, Real):
+            raise TypeError("a step of {!r} is not one of a number of seconds".format(seconds))
+        if not abs(seconds) <= sys.float_info.max or not abs(self._ahead + seconds) <= sys.float_info.max:
+            raise ValueError("a step of {!r} seconds is not finite, or the clock would not be".format(seconds))
         self._ahead += seconds
         timers = [timer for _, timer in sorted(self._timers.items())]
         self._dropTimers()
@@ -209,5 +227,7 @@ class Host(object):
         timer.called = 1
         try:
             timer.func(*timer.args, **timer.kw)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except:  # noqa: E722, as a reactor does
             log.failure("Unhandled error in {timer}, a timer of {host}", timer=timer, host=self.address)

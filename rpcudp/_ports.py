@@ -101,13 +101,15 @@ class SimulatedPort(Port):
         pass
 
     def doRead(self):
-        # Twisted's own would catch KeyboardInterrupt, with which a simulation is stopped.
+        # Twisted's own would catch KeyboardInterrupt too, with which a simulation is stopped.
         received = self.socket.received if self.connected else ()
         while self._reading and received:
             datagram, address = received.pop(0)
             try:
                 self.protocol.datagramReceived(datagram, address)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except:  # noqa: E722, as Twisted's port does
                 log.failure("Unhandled error in {protocol}", protocol=self.protocol)
 
     def _rpcudpNewMessageID(self):

@@ -19,18 +19,19 @@ What each file owns: C{testing} the network and its time; C{_events} what is to 
 datagrams, which time goes from one to the next of; C{_faults} what becomes of datagrams; C{_hosts} the machines, with
 their timers, and C{_ports} their ports; C{_capture} the form of a pcap file.
 
-What is at one time happens in the order in which it was asked for, but for timers that were reset to a later time,
-which come after the others.  All chance, message ids included, comes from one
-generator, seeded with C{seed}.
+What is at one time happens in the order in which it was asked for.  Setting a clock asks anew for its timers.  So does
+resetting a timer: at once if it is to fire earlier, and when its former time has come if later.  All chance, message
+ids included, comes from one generator, seeded with C{seed}.
 
-Not simulated: threads, processes, names, multicast, ICMP (nobody is told that nobody listens), fragments, bandwidth and
-buffers that overflow.  Code that asks C{time.time()} or C{random} asks the real ones.
+Not simulated: threads, processes, names, multicast, zones of IPv6 addresses, ICMP (nobody is told that nobody listens),
+fragments, bandwidth and buffers that overflow.  Code that asks C{time.time()} or C{random} asks the real ones.
 """
 
 from __future__ import print_function
 
 import binascii
 import random
+import signal
 import sys
 from builtins import int
 from collections import OrderedDict, namedtuple
@@ -52,6 +53,9 @@ __all__ = ["Counts", "Datagram", "Fate", "Host", "LimitReached", "NothingLeft", 
 # Of what is pending, how much an exception tells.
 _TOLD = 10
 
+# Events at one time, without an end in sight.
+_MOST_AT_ONCE = 1000000
+
 
 class NothingLeft(Exception):
     """
@@ -61,7 +65,8 @@ class NothingLeft(Exception):
 
 class LimitReached(Exception):
     """
-    What was waited for has no result after as many virtual seconds as it was given.
+    What was waited for has no result after as many virtual seconds as it was given; or the time does not go on, as a
+    million events were at one time.
     """
 
 
@@ -122,6 +127,22 @@ class Counts(namedtuple("Counts", _COUNTED)):
     __slots__ = ()
 
 
+def takeInterrupts(handler):
+    """
+    Have C{handler} called for Ctrl-C, where that would raise KeyboardInterrupt otherwise.
+
+    @return: whether it is.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return False
+    try:
+        signal.signal(signal.SIGINT, handler)
+    except ValueError:
+        # That can be done in the main thread alone.
+        return False
+    return True
+
+
 class SimulatedNetwork(object):
     """
     Hosts, what they send each other, and the time.
@@ -140,8 +161,7 @@ class SimulatedNetwork(object):
         @param seed: of the one generator that all chance comes from.
         @type seed: L{int}
 
-        @param latency: for how many seconds a datagram is on its way.  Where it is 0, protocols that answer each other
-            for ever do so at one instant, and the time does not go on.
+        @param latency: for how many seconds a datagram is on its way.
         @type latency: a finite number, not negative
 
         @param jitter: the most seconds that each copy may take longer; how many it takes is left to chance.
@@ -204,7 +224,7 @@ class SimulatedNetwork(object):
 
         @return: the L{rpcudp._hosts.Host} that has it, always the same one; it is made at the first time.
 
-        @raise InvalidAddressError: if C{address} is no IP address, or one that no host can have.
+        @raise InvalidAddressError: if C{address} is no IP address, or a wildcard, or that of broadcasts.
         """
         family, spelt = canonical(address)
         if spelt in WILDCARDS.values() or spelt in BROADCAST:
@@ -221,12 +241,11 @@ class SimulatedNetwork(object):
 
         @raise RuntimeError: if it is called by what happens on the network.
         @raise TypeError: if C{seconds} is no number.
-        @raise ValueError: if it is negative or not finite.
-        @raise Exception: what a rule raises, or a function that was passed to the constructor.
+        @raise ValueError: if it is negative or not finite, or the time after that is not.
+        @raise LimitReached: if the time does not go on.
+        @raise Exception: what a rule raises, or a function that was passed to the constructor, since the last time.
         """
-        self._checkIdle()
-        checkSeconds("seconds", seconds)
-        end = self._now + seconds
+        end = self._endAfter("seconds", seconds)
         self._go(end, ())
         self._now = end
 
@@ -243,19 +262,16 @@ class SimulatedNetwork(object):
 
         @raise RuntimeError: if it is called by what happens on the network.
         @raise Exception: that of C{awaitable}, if it fails; or what a rule raises, or a function that was passed to the
-            constructor.
+            constructor, since the last time.
         @raise NothingLeft: if nothing is to happen, and there is no result.
-        @raise LimitReached: if there is no result after C{limit} virtual seconds.
+        @raise LimitReached: if there is no result after C{limit} virtual seconds, or the time does not go on.
         @raise TypeError: if C{awaitable} or C{limit} is something else.
         @raise ValueError: if C{limit} is negative or not finite.
         """
-        self._checkIdle()
-        checkSeconds("limit", limit)
-        if not isinstance(awaitable, Deferred):
-            # Not every version of ensureDeferred looks itself.
-            if not hasattr(awaitable, "throw"):
-                raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
-            awaitable = ensureDeferred(awaitable)
+        end = self._endAfter("limit", limit)
+        # Not every version of ensureDeferred looks itself.
+        if not isinstance(awaitable, Deferred) and not hasattr(awaitable, "throw"):
+            raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
         results, waiting = [], [True]
 
         def take(result):
@@ -265,10 +281,12 @@ class SimulatedNetwork(object):
             # What is raised here is not to be logged as unhandled too.
             return None if isinstance(result, Failure) else result
 
-        awaitable.addBoth(take)
-        end = self._now + limit
+        def begin():
+            deferred = awaitable if isinstance(awaitable, Deferred) else ensureDeferred(awaitable)
+            deferred.addBoth(take)
+
         try:
-            self._go(end, results)
+            self._go(end, results, begin)
         finally:
             del waiting[:]
         if not results and self._events.next() is None:
@@ -290,6 +308,7 @@ class SimulatedNetwork(object):
 
         @return: a context manager.
 
+        @raise TypeError: if a group is a text.
         @raise InvalidAddressError: if there is something in a group that is no IP address.
         @raise ValueError: if there is no group, no host has such an address, or it is in two groups.
         """
@@ -323,31 +342,58 @@ class SimulatedNetwork(object):
     def _newMessageID(self):
         return binascii.unhexlify("{:0{}x}".format(self._random.getrandbits(8 * ID_LENGTH), 2 * ID_LENGTH).encode())
 
-    def _checkIdle(self):
+    def _endAfter(self, name, seconds):
+        """
+        @return: the time after so many seconds.
+        """
         if self._running:
             raise RuntimeError("the network is running already")
+        checkSeconds(name, seconds)
+        end = self._now + seconds
+        checkSeconds("the time after {!r} seconds".format(seconds), end)
+        return end
 
-    def _go(self, end, results):
+    def _go(self, end, results, begin=None):
         """
-        Have happen what is to happen until the time C{end}, or until there is something in C{results}.
+        Call C{begin}, and have happen what is to happen until the time C{end}, or until there is something in
+        C{results}.
         """
         self._running = True
+        takesInterrupts = takeInterrupts(self._interrupt)
         try:
+            if begin is not None:
+                begin()
+            self._raiseFailure()
+            atOnce = 0
             while not results:
                 event = self._events.next()
                 if event is None or event[0] > end:
                     break
+                atOnce = atOnce + 1 if event[0] == self._now else 0
+                if atOnce > _MOST_AT_ONCE:
+                    text = "the time does not go on, after {} events; {!r}:{}"
+                    raise LimitReached(text.format(_MOST_AT_ONCE, self, self._pending()))
                 self._events.pop()
                 self._now, number, host, datagram, fates = event
                 if host is None:
                     self._arrive(datagram, fates)
                 else:
                     host._fire(number)
-                if self._failure is not None:
-                    failure, self._failure = self._failure, None
-                    failure.raiseException()
+                self._raiseFailure()
         finally:
+            self._failure = None
             self._running = False
+            if takesInterrupts:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _interrupt(self, *arguments):
+        # Deferreds take a KeyboardInterrupt for a failure like any other; so it is raised once more, by the network.
+        self._failure = Failure(KeyboardInterrupt())
+        raise KeyboardInterrupt()
+
+    def _raiseFailure(self):
+        if self._failure is not None:
+            self._failure.raiseException()
 
     def _send(self, source, destination, data):
         """
@@ -365,10 +411,10 @@ class SimulatedNetwork(object):
         datagram = Datagram(self._now, source, destination, data)
         try:
             what, delays = self._faults.decide(datagram)
-        except Exception:
-            if not self._running:
+        except Exception as error:
+            if not self._running and not isinstance(error, EnvironmentError):
                 raise
-            # Not in the face of the protocol, which could take it for something else.
+            # Not in the face of a protocol, which could take it for something else, as one of the operating system's.
             self._failure = self._failure or Failure()
             return
         self._counts["sent"] += 1

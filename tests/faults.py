@@ -49,7 +49,8 @@ def guarded(program):
     # Windows has no such timer.
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGVTALRM, interrupt)
-        signal.setitimer(signal.ITIMER_VIRTUAL, _HUNG)
+        # Again and again, as Deferreds catch it.
+        signal.setitimer(signal.ITIMER_VIRTUAL, _HUNG, _HUNG)
     try:
         return simulate(**program)
     except Hung:

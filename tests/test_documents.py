@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
+from rpcudp.testing import SimulatedNetwork
 from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -159,6 +160,13 @@ class ExampleTests(ProcessTestCase):
             self.assertPlainFailure(outcome, sentence)
 
 
+class Pulled(RPCProtocol):
+    def rpc_pull(self, sender):
+        return u"pull"
+
+    rpc_push = rpc_pull
+
+
 class ReadmeTests(ProcessTestCase):
     def write(self, name, port):
         """
@@ -188,6 +196,24 @@ class ReadmeTests(ProcessTestCase):
         out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
         self.assertIn(u"PASSED (successes=1)", out)
         self.assertEqual(code, 0)
+
+    def test_rule(self):
+        with open(os.path.join(ROOT, "README.md")) as readme:
+            [program] = re.findall("```python\n(def .*?)```", readme.read(), re.DOTALL)
+        names = {"wire": wire}
+        exec(program, names)
+        network = SimulatedNetwork()
+        clients = RPCProtocol(), Pulled()
+        for number, client in enumerate(clients):
+            network.host("10.0.0.{}".format(number)).listenUDP(1234, client)
+        remove = network.rule(names["losePulls"])
+        calls = [(u"pull", False), (u"push", True), (u"pull", True)]
+        for method, isAnswered in calls:
+            outcome = network.run(getattr(clients[0], method)(("10.0.0.1", 1234)))
+            self.assertEqual(outcome, (isAnswered, u"pull" if isAnswered else None))
+            if method == u"push":
+                remove()
+        self.assertEqual(network.counts.ruled, 1)
 
     def test_itSaysHowToRunItsTest(self):
         with open(os.path.join(ROOT, "README.md")) as readme:

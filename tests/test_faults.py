@@ -293,7 +293,9 @@ class PartitionTests(NetworkTestCase):
             ([["fd00::1"], ["FD00::1"]], ValueError),
             ([["localhost"]], InvalidAddressError),
             ([["10.0.0.1"], [None]], InvalidAddressError),
-            (["10.0.0.1"], InvalidAddressError),
+            (["10.0.0.1"], TypeError),
+            ([b"10.0.0.1"], TypeError),
+            ([u"10.0.0.1"], TypeError),
         ):
             self.assertRaises(error, self.network.partition, *groups)
         self.assertHeard([0, 1, 2, 3], [4, 5])
@@ -425,6 +427,15 @@ class RuleTests(NetworkTestCase):
         self.assertEqual(self.listeners[1].times(), [0.25])
         self.assertEqual(self.counts(), {"sent": 1, "ruled": 1, "delivered": 1})
 
+    def test_wrongResultSaysWhoseItIs(self):
+        def losesAll(datagram):
+            return False
+
+        self.network.rule(losesAll)
+        error = self.assertRaises(TypeError, self.send, 0, 1)
+        self.assertIn("losesAll", str(error))
+        self.assertIn("returned False", str(error))
+
     def test_notAskedAboutWhatAPartitionStops(self):
         self.rule("rule", [0])
         with self.network.partition(["10.0.0.1"]):
@@ -444,6 +455,21 @@ class RuleTests(NetworkTestCase):
         self.send(0, 1)
         self.network.advance(1)
         self.assertEqual(self.listeners[1].times(), [0.05])
+
+    def test_whatATransportWouldTakeForItsOwnComesOutOfTheNextRun(self):
+        error = EnvironmentError(errno.EAGAIN, "on purpose")
+
+        def function(datagram):
+            raise error
+
+        remove = self.network.rule(function)
+        for run in (lambda: self.network.advance(10), lambda: self.network.run(defer.Deferred())):
+            self.send(0, 1)
+            self.assertIs(self.assertRaises(EnvironmentError, run), error)
+        remove()
+        # Once is enough.
+        self.network.advance(10)
+        self.assertEqual(self.network.counts.sent, 0)
 
     def test_raisingInsideComesOutOfAdvanceAndRun(self):
         errors = []

@@ -508,7 +508,11 @@ class ClockTests(NetworkTestCase):
         timer = self.host.callLater(10, self.note)
         for wrong, error in ((NAN, ValueError), (INFINITE, ValueError), (-INFINITE, ValueError), ("1", TypeError)):
             self.assertRaises(error, self.host.stepClock, wrong)
-        self.assertRaises(TypeError, self.host.stepClock, None)
+        for wrong in (None, 1j):
+            self.assertRaises(TypeError, self.host.stepClock, wrong)
+        self.host.stepClock(1.5e308)
+        self.assertRaises(ValueError, self.host.stepClock, 1.5e308)
+        self.host.stepClock(-1.5e308)
         self.assertEqual((self.host.seconds(), self.host.getDelayedCalls()), (0, [timer]))
         self.network.advance(10)
         self.assertEqual(self.log, [(10, None)])

@@ -569,6 +569,19 @@ class SimulatedMixin(object):
     Where a host of a network is stricter than an operating system, as section 11 of SPEC.md has it.
     """
 
+    def test_wrongMaxPacketSize(self):
+        for wrong, error in (("x", TypeError), (None, TypeError), (1.5, TypeError), (-1, ValueError)):
+            self.assertRaises(error, self.reactor.listenUDP, 9, Listener(), maxPacketSize=wrong)
+        self.reactor.listenUDP(9, Listener(), maxPacketSize=0)
+
+    def test_protocolThatFailsToStartLeavesThePortFree(self):
+        class Failing(Listener):
+            def startProtocol(self):
+                raise ValueError("on purpose")
+
+        self.assertRaises(ValueError, self.reactor.listenUDP, 9, Failing())
+        self.reactor.listenUDP(9, Listener())
+
     def test_peerOfTheOtherIPVersion(self):
         _, port, here = self.listen()
         self.assertRaises(InvalidAddressError, port.connect, self.ofOtherFamily, 9)

@@ -18,12 +18,37 @@ from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from rpcudp import testing
 from rpcudp.testing import LimitReached, NothingLeft, SimulatedNetwork
 from tests.simulated import NAN, WRONG_SECONDS, Calling, NetworkTestCase, Node
 from tests.support import ENVIRONMENT, collectLog
 
 if sys.version_info >= (3,):
     from tests.coroutines import SimulatedCoroutineTests  # noqa: F401, trial finds them here
+
+
+# A program that is told by Ctrl-C to stop, while a Deferred is at work.
+INTERRUPTED = """
+from __future__ import print_function
+import os, signal
+from twisted.internet.defer import maybeDeferred
+from rpcudp.testing import SimulatedNetwork
+
+def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+
+network = SimulatedNetwork()
+host = network.host("10.0.0.1")
+host.callLater(1, lambda: maybeDeferred(work).addErrback(lambda failure: print("taken")))
+host.callLater(2, print, "went on")
+try:
+    network.advance(10)
+except KeyboardInterrupt:
+    print("interrupted", network.seconds())
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
 
 
 def scenario(seed, broadcast=False):
@@ -180,6 +205,33 @@ class HostTests(NetworkTestCase):
 
 
 class AdvanceTests(NetworkTestCase):
+    def test_timeThatDoesNotGoOn(self):
+        self.patch(testing, "_MOST_AT_ONCE", 100)
+
+        def again():
+            self.hosts[0].callLater(0, again)
+
+        self.hosts[0].callLater(1, again)
+        for run in (lambda: self.network.advance(10), lambda: self.network.run(defer.Deferred())):
+            error = self.assertRaises(LimitReached, run)
+            self.assertIn("100 events", str(error))
+            self.assertIn("again", str(error))
+            self.assertEqual(self.network.seconds(), 1)
+
+    def test_manyEventsAtOneTimeAreNotTooMany(self):
+        self.patch(testing, "_MOST_AT_ONCE", 100)
+        for delay in (0, 1, 2):
+            for _ in range(100):
+                self.hosts[0].callLater(delay, self.note)
+        self.network.advance(10)
+        self.assertEqual(len(self.log), 300)
+
+    def test_timeThatWouldNotBeFinite(self):
+        self.network.advance(1.7e308)
+        self.assertRaises(ValueError, self.network.advance, 1.7e308)
+        self.assertRaises(ValueError, self.network.run, defer.Deferred(), limit=1.7e308)
+        self.assertEqual(self.network.seconds(), 1.7e308)
+
     def test_seconds(self):
         self.assertEqual((self.network.seconds(), type(self.network.seconds())), (0.0, float))
         self.network.advance(2)
@@ -468,6 +520,18 @@ class ErrorTests(NetworkTestCase):
         self.network.advance(0)
         self.assertEqual(self.log[1:], [(1, "after")])
         self.assertEqual(self.events, [])
+
+    def test_interruptThatADeferredTakesForAFailure(self):
+        output = subprocess.check_output([sys.executable, "-c", INTERRUPTED], env=ENVIRONMENT)
+        self.assertEqual(output.decode("ascii").split(), ["taken", "interrupted", "1.0", "True"])
+
+    def test_otherExceptionsThatAreNoneAreLogged(self):
+        # As a reactor does with whatever it is.
+        self.hosts[0].callLater(1, self.failNow, SystemExit("on purpose"))
+        self.listen(self.hosts[1], Calling(lambda datagram: self.failNow(SystemExit("on purpose"))), 10)
+        self.listeners[0].transport.write(b"data", ("10.0.0.2", 10))
+        self.network.advance(2)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
 
     def test_interruptOutOfAProtocol(self):
         self.listen(self.hosts[1], Calling(lambda datagram: self.failNow(KeyboardInterrupt())), 10)
