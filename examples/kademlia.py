@@ -65,19 +65,18 @@ class Node(RPCProtocol):
         if self.refreshing.running:
             self.refreshing.stop()
 
-    # What other nodes call.
-
     def rpc_ping(self, sender, nodeID):
         self.seen(contactOf(nodeID, *sender), mayCheck=False)  # else pings would lead to pings without an end
         return toBytes(self.id)
 
     def rpc_store(self, sender, nodeID, key, value):
         self.seen(contactOf(nodeID, *sender))
-        return self.keep(fromBytes(key), value)
+        # Without an id it leaves room for a value that is too long to be sent again with one.
+        return fromBytes(nodeID) is not None and self.keep(fromBytes(key), value)
 
     def rpc_find_node(self, sender, nodeID, key):
         self.seen(contactOf(nodeID, *sender))
-        return [contact.triple for contact in self.closest(fromBytes(key) or 0)]
+        return [contact.triple for contact in self.closest(fromBytes(key) or 0, nodeID)]
 
     def rpc_find_value(self, sender, nodeID, key):
         contacts, number = self.rpc_find_node(sender, nodeID, key), fromBytes(key)
@@ -93,8 +92,9 @@ class Node(RPCProtocol):
     def bucketOf(self, contact):
         return self.buckets.setdefault((contact.id ^ self.id).bit_length(), [])
 
-    def closest(self, key):
-        return sorted(sum(self.buckets.values(), []), key=lambda contact: contact.id ^ key)[:K]
+    def closest(self, key, butFor=None):
+        contacts = [contact for contact in sum(self.buckets.values(), []) if contact.triple[0] != butFor]
+        return sorted(contacts, key=lambda contact: contact.id ^ key)[:K]
 
     def seen(self, contact, mayCheck=True):
         # Something came from this node.  One with its id at another address, or else the least recently seen where its

@@ -218,8 +218,8 @@ class SwarmTests(KademliaTestCase):
         key = kademlia.toBytes(kademlia.hashOf(u"name"))
         ip, port = self.address(caller)
         self.assertEqual(self.call(caller, node, "ping", SOMEBODY), idOf(node.id))
-        self.assertEqual(self.call(caller, node, "find_node", SOMEBODY, key), [[SOMEBODY, u"" + ip, port]])
-        self.assertEqual(self.call(caller, node, "find_value", SOMEBODY, key), [[SOMEBODY, u"" + ip, port]])
+        self.assertEqual(self.call(caller, node, "find_node", idOf(1), key), [[SOMEBODY, u"" + ip, port]])
+        self.assertEqual(self.call(caller, node, "find_value", SOMEBODY, key), [[idOf(1), u"" + ip, port]])
         self.assertIs(self.call(caller, node, "store", SOMEBODY, key, b"value"), True)
         self.assertEqual(self.call(caller, node, "find_value", SOMEBODY, key), {u"value": b"value"})
 
@@ -439,8 +439,22 @@ class StrangerTests(KademliaTestCase):
         request = b"\x00" + b"m" * 20 + b"\x92\xa5store\x93\xc4\x14" + SOMEBODY + b"\xc4\x14" + key + floats
         stranger.transport.write(request, self.address(node))
         self.network.advance(1)
-        self.assertEqual(self.call(stranger, node, "find_value", SOMEBODY, key), [[SOMEBODY, u"10.0.0.2", PORT]])
+        self.assertEqual(self.call(stranger, node, "find_value", idOf(1), key), [[SOMEBODY, u"10.0.0.2", PORT]])
         self.wait([node.refresh()])
+
+    def test_valueThatIsTooLongToBeSentAgainWithAnID(self):
+        node, stranger = self.node(), self.listen(Peer())
+        for wrong in (b"", None, 1, []):
+            self.assertIs(self.call(stranger, node, "store", wrong, idOf(1), b"x" * 8150), False)
+        self.assertEqual(node.stored, {})
+
+    def test_whoeverAsksIsNotToldOfThemselves(self):
+        node, stranger = self.node(), self.listen(Peer())
+        for method in ("find_node", "find_value"):
+            self.assertEqual(self.call(stranger, node, method, SOMEBODY, idOf(1)), [])
+        self.assertEqual(
+            self.call(stranger, node, "find_node", idOf(1), SOMEBODY), [[SOMEBODY, u"10.0.0.2", PORT]]
+        )
 
     def test_noListsNorMapsAreStored(self):
         node, stranger = self.node(), self.listen(Peer())
