@@ -23,13 +23,15 @@ What is at one time happens in the order in which it was asked for.  Setting a c
 resetting a timer: at once if it is to fire earlier, and when its former time has come if later.  All chance, message
 ids included, comes from one generator, seeded with C{seed}.
 
-Not simulated: threads, processes, names, multicast, zones of IPv6 addresses, ICMP (nobody is told that nobody listens),
-fragments, bandwidth and buffers that overflow.  Code that asks C{time.time()} or C{random} asks the real ones.
+Not simulated: loopback (127.0.0.1 is an address like any other), multicast, zones of IPv6 addresses, names, ICMP
+(nobody is told that nobody listens), fragments, bandwidth, buffers that overflow, threads and processes.  Code that
+asks C{time.time()} or C{random} asks the real ones.
 """
 
 from __future__ import print_function
 
 import binascii
+import inspect
 import random
 import signal
 import sys
@@ -49,6 +51,9 @@ from rpcudp._ports import BROADCAST, WILDCARDS, canonical
 from rpcudp.wire import ID_LENGTH
 
 __all__ = ["Counts", "Datagram", "Fate", "Host", "LimitReached", "NothingLeft", "SimulatedNetwork", "Traced"]
+
+# Python 2 has none.
+_isCoroutine = getattr(inspect, "iscoroutine", lambda value: False)
 
 # Of what is pending, how much an exception tells.
 _TOLD = 10
@@ -131,16 +136,16 @@ def takeInterrupts(handler):
     """
     Have C{handler} called for Ctrl-C, where that would raise KeyboardInterrupt otherwise.
 
-    @return: whether it is.
+    @return: C{handler}, or C{None} where it is not called.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return False
+        return None
     try:
         signal.signal(signal.SIGINT, handler)
     except ValueError:
         # That can be done in the main thread alone.
-        return False
-    return True
+        return None
+    return handler
 
 
 class SimulatedNetwork(object):
@@ -258,7 +263,7 @@ class SimulatedNetwork(object):
         @param limit: the most virtual seconds that it may take.
         @type limit: a finite number, not negative
 
-        @return: the result of C{awaitable}.
+        @return: the result of C{awaitable}; C{None} for a failure that was raised here before.
 
         @raise RuntimeError: if it is called by what happens on the network.
         @raise Exception: that of C{awaitable}, if it fails; or what a rule raises, or a function that was passed to the
@@ -270,25 +275,16 @@ class SimulatedNetwork(object):
         """
         end = self._endAfter("limit", limit)
         # Not every version of ensureDeferred looks itself.
-        if not isinstance(awaitable, Deferred) and not hasattr(awaitable, "throw"):
+        if not isinstance(awaitable, Deferred) and not _isCoroutine(awaitable):
             raise TypeError("{!r} is neither a Deferred nor a coroutine".format(awaitable))
-        results, waiting = [], [True]
-
-        def take(result):
-            if not waiting:
-                return result
-            results.append(result)
-            # What is raised here is not to be logged as unhandled too.
-            return None if isinstance(result, Failure) else result
+        results = []
 
         def begin():
             deferred = awaitable if isinstance(awaitable, Deferred) else ensureDeferred(awaitable)
-            deferred.addBoth(take)
+            # It keeps its result, for whoever may wait for that too.
+            return deferred.addBoth(lambda result: results.append(result) or result)
 
-        try:
-            self._go(end, results, begin)
-        finally:
-            del waiting[:]
+        deferred = self._go(end, results, begin)
         if not results and self._events.next() is None:
             raise NothingLeft("{!r} has no result, and nothing is to happen; {!r}".format(awaitable, self))
         if not results:
@@ -296,6 +292,8 @@ class SimulatedNetwork(object):
             text = "{!r} has no result after {!r} seconds; {!r}:{}"
             raise LimitReached(text.format(awaitable, limit, self, self._pending()))
         if isinstance(results[0], Failure):
+            # So that it is not logged as unhandled too.
+            deferred.addErrback(lambda failure: None)
             results[0].raiseException()
         return results[0]
 
@@ -353,16 +351,20 @@ class SimulatedNetwork(object):
         checkSeconds("the time after {!r} seconds".format(seconds), end)
         return end
 
-    def _go(self, end, results, begin=None):
+    def _go(self, end, results, begin=lambda: None):
         """
         Call C{begin}, and have happen what is to happen until the time C{end}, or until there is something in
         C{results}.
+
+        @return: what C{begin} returns.
         """
-        self._running = True
-        takesInterrupts = takeInterrupts(self._interrupt)
+        interrupt = None
         try:
-            if begin is not None:
-                begin()
+            self._running = True
+            interrupt = takeInterrupts(self._interrupt)
+            # What has failed since the last time.
+            self._raiseFailure()
+            begun = begin()
             self._raiseFailure()
             atOnce = 0
             while not results:
@@ -380,10 +382,12 @@ class SimulatedNetwork(object):
                 else:
                     host._fire(number)
                 self._raiseFailure()
+            return begun
         finally:
             self._failure = None
             self._running = False
-            if takesInterrupts:
+            # Unless it was set to something else meanwhile.
+            if interrupt is not None and signal.getsignal(signal.SIGINT) is interrupt:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _interrupt(self, *arguments):

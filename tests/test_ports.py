@@ -73,7 +73,7 @@ class RealPorts(TestCase):
         return deferred
 
 
-class SimulatedPorts(SynchronousTestCase):
+class SimulatedPorts(object):
     """
     Those of a host in a network.
     """
@@ -650,11 +650,11 @@ class RealIPv6Tests(PortMixin, IPv6, RealPorts):
     skip = withoutIPv6()
 
 
-class SimulatedIPv4Tests(PortMixin, BroadcastMixin, SimulatedMixin, IPv4, SimulatedPorts):
+class SimulatedIPv4Tests(PortMixin, BroadcastMixin, SimulatedMixin, IPv4, SimulatedPorts, SynchronousTestCase):
     pass
 
 
-class SimulatedIPv6Tests(PortMixin, SimulatedMixin, IPv6, SimulatedPorts):
+class SimulatedIPv6Tests(PortMixin, SimulatedMixin, IPv6, SimulatedPorts, SynchronousTestCase):
     pass
 
 

@@ -10,6 +10,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 
 from twisted.internet import defer, task
 from twisted.internet.error import InvalidAddressError
@@ -31,6 +32,7 @@ if sys.version_info >= (3,):
 INTERRUPTED = """
 from __future__ import print_function
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from twisted.internet.defer import maybeDeferred
 from rpcudp.testing import SimulatedNetwork
 
@@ -48,6 +50,14 @@ try:
 except KeyboardInterrupt:
     print("interrupted", network.seconds())
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+
+def own(*arguments):
+    pass
+
+host.callLater(1, signal.signal, signal.SIGINT, own)
+for _ in range(2):
+    network.advance(10)
+    print(signal.getsignal(signal.SIGINT) is own)
 """
 
 
@@ -306,6 +316,39 @@ class AdvanceTests(NetworkTestCase):
 
 
 class RunTests(NetworkTestCase):
+    def test_inAThread(self):
+        results = []
+        deferred = task.deferLater(self.hosts[0], 1, lambda: 5)
+        thread = threading.Thread(target=lambda: results.append(self.network.run(deferred)))
+        thread.start()
+        thread.join()
+        self.assertEqual(results, [5])
+
+    def test_failureTogetherWithThatOfARuleIsKept(self):
+        deferred = defer.Deferred()
+        self.network.rule(lambda datagram: 1 / 0)
+
+        def fail():
+            self.send(0, 1)
+            deferred.errback(ValueError("on purpose"))
+
+        self.hosts[0].callLater(1, fail)
+        self.assertRaises(ZeroDivisionError, self.network.run, deferred)
+        self.assertRaises(ValueError, self.network.run, deferred)
+        # Once is enough.
+        self.assertIs(self.network.run(deferred), None)
+
+    def test_resultIsStillThereForOthers(self):
+        deferred = task.deferLater(self.hosts[0], 1, lambda: 5)
+        self.assertEqual([self.network.run(deferred), self.successResultOf(deferred)], [5, 5])
+
+    def test_pendingIsNotWhatWasCancelled(self):
+        self.hosts[0].callLater(5, self.note)
+        self.hosts[0].callLater(6, self.fail).cancel()
+        error = self.assertRaises(LimitReached, self.network.run, defer.Deferred(), limit=1)
+        self.assertIn("note", str(error))
+        self.assertNotIn("fail", str(error))
+
     def later(self, delay, function, *arguments):
         return task.deferLater(self.hosts[0], delay, function, *arguments)
 
@@ -523,7 +566,8 @@ class ErrorTests(NetworkTestCase):
 
     def test_interruptThatADeferredTakesForAFailure(self):
         output = subprocess.check_output([sys.executable, "-c", INTERRUPTED], env=ENVIRONMENT)
-        self.assertEqual(output.decode("ascii").split(), ["taken", "interrupted", "1.0", "True"])
+        expected = ["taken", "interrupted", "1.0", "True", "went", "on", "True", "True"]
+        self.assertEqual(output.decode("ascii").split(), expected)
 
     def test_otherExceptionsThatAreNoneAreLogged(self):
         # As a reactor does with whatever it is.
