@@ -99,7 +99,8 @@ class SeedTests(SynchronousTestCase):
     """
 
     def test_sameSeed(self):
-        self.assertEqual(scenario(5), scenario(5))
+        # To print where they differ would take minutes.
+        self.assertTrue(scenario(5) == scenario(5))
 
     def test_somethingHappens(self):
         trace, counts, results = scenario(5)
@@ -115,7 +116,7 @@ class SeedTests(SynchronousTestCase):
         def messageIDs(seed):
             return [traced.datagram.data[1:21] for traced in scenario(seed)[0]]
 
-        self.assertEqual(messageIDs(1), messageIDs(1))
+        self.assertTrue(messageIDs(1) == messageIDs(1))
         self.assertFalse(set(messageIDs(1)) & set(messageIDs(2)))
 
     def test_messageIDsAreDistinct(self):
