@@ -115,7 +115,7 @@ def main():
     names += ["datagrams a lookup", "hops a lookup", "virtual s a lookup"]
     printTable(
         [""] + ["{:,} nodes".format(result["nodes"]) for result in results],
-        [[name] + ["{:,.1f}".format(result[name]) for result in results] for name in names],
+        [[name] + ["{:,.2f}".format(result[name]) for result in results] for name in names],
     )
     if options.picture:
         draw(results, options.picture)
