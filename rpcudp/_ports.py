@@ -37,6 +37,9 @@ def canonical(address):
     """
     for family in WILDCARDS:
         try:
+            if isinstance(address, bytes):
+                # As real ports take it.
+                address = address.decode("ascii")
             return family, socket.inet_ntop(family, socket.inet_pton(family, address))
         except (socket.error, TypeError, ValueError):
             # It may be of the other family.

@@ -118,7 +118,7 @@ class Counts(namedtuple("Counts", _COUNTED)):
     """
     What became of all datagrams so far.
 
-    @ivar sent: datagrams that protocols have sent.
+    @ivar sent: datagrams that protocols have sent; a broadcast is one to each host.
     @ivar delivered: copies that have arrived at a port, those that were cut included.
     @ivar lost: datagrams that were lost by chance.
     @ivar duplicated: copies more than one of a datagram, by chance or by a rule.
@@ -292,8 +292,8 @@ class SimulatedNetwork(object):
             text = "{!r} has no result after {!r} seconds; {!r}:{}"
             raise LimitReached(text.format(awaitable, limit, self, self._pending()))
         if isinstance(results[0], Failure):
-            # So that it is not logged as unhandled too.
-            deferred.addErrback(lambda failure: None)
+            # So that it is not logged as unhandled too; what others made of it is.
+            deferred.addErrback(lambda failure: None if failure is results[0] else failure)
             results[0].raiseException()
         return results[0]
 
@@ -410,13 +410,13 @@ class SimulatedNetwork(object):
                 if host.addressFamily == AF_INET:
                     self._send(source, (host.address, port), data)
             return
-        if ip not in self._hosts:
-            destination = canonical(ip)[1], port
+        destination = self._hosts[ip].address if ip in self._hosts else canonical(ip)[1], port
         datagram = Datagram(self._now, source, destination, data)
         try:
             what, delays = self._faults.decide(datagram)
-        except Exception as error:
-            if not self._running and not isinstance(error, EnvironmentError):
+        except BaseException as error:
+            # Test frameworks have exceptions of their own that are no Exception.
+            if isinstance(error, KeyboardInterrupt) or not self._running and not isinstance(error, EnvironmentError):
                 raise
             # Not in the face of a protocol, which could take it for something else, as one of the operating system's.
             self._failure = self._failure or Failure()

@@ -510,6 +510,17 @@ class RuleTests(NetworkTestCase):
         self.hosts[0].callLater(1, write)
         self.assertIs(self.assertRaises(KeyError, self.network.advance, 10), errors[0])
 
+    def test_whateverIsRaisedComesOut(self):
+        class Failed(BaseException):
+            pass
+
+        def function(datagram):
+            raise Failed()
+
+        self.network.rule(function)
+        self.hosts[0].callLater(1, self.send, 0, 1)
+        self.assertRaises(Failed, self.network.advance, 10)
+
     def test_assertionOfATestComesOut(self):
         # Which trial's are, and what a rule is often for.
         self.network.rule(lambda datagram: self.assertEqual(datagram.data, b"other"))

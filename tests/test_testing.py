@@ -5,6 +5,7 @@ What becomes of datagrams on it is in C{test_faults}, what its hosts and their t
 ports promise in C{test_ports}.
 """
 
+import gc
 import hashlib
 import random
 import socket
@@ -175,6 +176,7 @@ class HostTests(NetworkTestCase):
         for host, address in zip(self.hosts, self.addresses):
             self.assertIs(self.network.host(address), host)
             self.assertIs(self.network.host(u"" + address), host)
+            self.assertIs(self.network.host((u"" + address).encode("ascii")), host)
 
     def test_spellingsOfIPv6(self):
         host = self.network.host("FD00:0:0:0:0:0:0:1")
@@ -338,6 +340,17 @@ class RunTests(NetworkTestCase):
         self.assertRaises(ValueError, self.network.run, deferred)
         # Once is enough.
         self.assertIs(self.network.run(deferred), None)
+
+    def test_failureThatOthersMakeOfItIsLogged(self):
+        def fail():
+            deferred = defer.Deferred()
+            self.hosts[0].callLater(1, deferred.addErrback, lambda failure: {}["lost"])
+            self.hosts[0].callLater(2, deferred.errback, ValueError("on purpose"))
+            self.assertRaises(ValueError, self.network.run, deferred)
+
+        fail()
+        gc.collect()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_resultIsStillThereForOthers(self):
         deferred = task.deferLater(self.hosts[0], 1, lambda: 5)
