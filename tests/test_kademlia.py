@@ -634,11 +634,9 @@ class CommandLineTests(TestCase):
     @defer.inlineCallbacks
     def test_overLoopback(self):
         out, err, code = yield self.runProgram()
-        expected = [
-            u"50 of 50 nodes have joined.",
-            u"20 of 20 values were found; each is stored by 20 nodes or more.",
-        ]
-        self.assertEqual((out, err, code), (expected, [], 0))
+        self.assertEqual((out[0], err, code), (u"50 of 50 nodes have joined.", [], 0))
+        # How many, depends on how fast the machine is just now.
+        self.assertTrue(out[1].startswith(u"20 of 20 values were found; each is stored by "), out)
 
     @defer.inlineCallbacks
     def test_inVirtualTime(self):
