@@ -192,7 +192,8 @@ class ReadmeTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_testOnASimulatedNetwork(self):
         path = self.write("test_greeting.py", 1234)
-        # As README.md says, in its folder and by its name.
+        os.rename(self.write("server.py", 1234), os.path.join(os.path.dirname(path), "server.py"))
+        # As README.md says, in their folder and by its name.
         out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
         self.assertIn(u"PASSED (successes=1)", out)
         self.assertEqual(code, 0)
