@@ -47,6 +47,10 @@ def canonical(address):
     raise InvalidAddressError(address, "{!r} is not an IP address".format(address))
 
 
+def _isWildcard(interface):
+    return not interface or interface in WILDCARDS.values()
+
+
 def refusal(code):
     """
     @return: the exception with which a socket refuses something.
@@ -77,10 +81,8 @@ class SimulatedPort(Port):
         # Called by Twisted when it makes a port.  Here that of an interface is its host's.
         host = self.reactor
         self.addressFamily = host.addressFamily
-        if self.interface and self.interface not in WILDCARDS.values():
-            family, _ = canonical(self.interface)
-            if family != host.addressFamily:
-                raise InvalidAddressError(self.interface, "{} has an address of the other family".format(host))
+        if not _isWildcard(self.interface) and canonical(self.interface)[0] != host.addressFamily:
+            raise InvalidAddressError(self.interface, "{} has an address of the other family".format(host))
 
     def createInternetSocket(self):
         return Socket(self, self.reactor)
@@ -149,7 +151,7 @@ class Socket(object):
         interface, number = address
         host = self.host
         wildcard = WILDCARDS[host.addressFamily]
-        if interface and interface not in WILDCARDS.values():
+        if not _isWildcard(interface):
             wildcard = canonical(interface)[1]
             if wildcard != host.address:
                 raise refusal(errno.EADDRNOTAVAIL)

@@ -132,7 +132,7 @@ class Counts(namedtuple("Counts", _COUNTED)):
     __slots__ = ()
 
 
-def takeInterrupts(handler):
+def _takeInterrupts(handler):
     """
     Have C{handler} called for Ctrl-C, where that would raise KeyboardInterrupt otherwise.
 
@@ -361,7 +361,7 @@ class SimulatedNetwork(object):
         interrupt = None
         try:
             self._running = True
-            interrupt = takeInterrupts(self._interrupt)
+            interrupt = _takeInterrupts(self._interrupt)
             # What has failed since the last time.
             self._raiseFailure()
             begun = begin()
@@ -444,12 +444,11 @@ class SimulatedNetwork(object):
         elif bound is None or not bound.hears(source):
             what = "unheard"
         else:
-            what = "delivered"
+            what = "delivered" if len(data) <= bound.port.maxPacketSize else "truncated"
         self._counts[what] += 1
-        if what == "delivered" and len(data) > bound.port.maxPacketSize:
-            what = "truncated"
-            self._counts[what] += 1
         self._tell(fates, what)
+        if what == "truncated":
+            self._counts["delivered"] += 1
         if what in ("delivered", "truncated"):
             bound.receive(data, source)
 
