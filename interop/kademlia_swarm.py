@@ -12,12 +12,10 @@ import json
 import random
 import sys
 
+from swarm import NODES, find
 from twisted.internet import defer, reactor, task
 
 network = importlib.import_module(sys.argv[1] + ".network")
-
-NODES = 40
-KEYS = 60
 
 # Where a bucket is full, storjkademlia 0.7.4 fails on Python 3, and calls without an end on Python 2 (see
 # docs/protocol.md), so there is room for all.
@@ -37,16 +35,7 @@ def listen(server):
 def main():
     servers = [network.Server(**OPTIONS) for _ in range(NODES)]
     ports = [listen(server) for server in servers]
-    for server in servers[1:]:
-        yield server.bootstrap([("127.0.0.1", ports[0])])
-
-    found = 0
-    for number in range(KEYS):
-        setter, getter = random.sample(servers, 2)
-        key, value = "key {}".format(number), "value {}".format(number)
-        yield setter.set(key, value)
-        found += (yield getter.get(key)) == value
-
+    found = yield find(servers, ("127.0.0.1", ports[0]), random)
     yield servers[1].set("from Twisted", u"hello")
     print(json.dumps({"found": found, "port": ports[0]}))
     sys.stdout.flush()

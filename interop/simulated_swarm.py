@@ -16,35 +16,15 @@ import json
 import random
 import sys
 
-from twisted.internet import defer
+from swarm import NODES, find
 
 from rpcudp.testing import SimulatedNetwork
-
-NODES = 40
-KEYS = 60
 
 # With many another seed, there is a key over which calls never end (see docs/protocol.md).
 SEED = 1
 
 # storjkademlia 0.7.4 fails where it has to evict a contact from a full bucket on Python 3, so there is room for all.
 OPTIONS = {"ksize": 2 * NODES} if sys.version_info >= (3,) else {}
-
-
-@defer.inlineCallbacks
-def find(servers, addresses, chance):
-    """
-    @return: a Deferred of how many keys were found.
-    """
-    for server in servers[1:]:
-        yield server.bootstrap(addresses[:1])
-
-    found = 0
-    for number in range(KEYS):
-        setter, getter = chance.sample(servers, 2)
-        key, value = "key {}".format(number), "value {}".format(number)
-        yield setter.set(key, value)
-        found += (yield getter.get(key)) == value
-    defer.returnValue(found)
 
 
 def main():
@@ -55,8 +35,8 @@ def main():
         package = importlib.import_module(sys.argv[1] + ".network")
         servers = [package.Server(**OPTIONS) for _ in range(NODES)]
         ports = [host.listenUDP(0, server.protocol) for server in servers]
-        addresses = [(host.address, port.getHost().port) for port in ports]
-        found = network.run(find(servers, addresses, random.Random(SEED)))
+        address = host.address, ports[0].getHost().port
+        found = network.run(find(servers, address, random.Random(SEED)))
         seconds, sent = network.seconds(), network.counts.sent
         network.advance(60)
     late = network.counts.sent - sent
