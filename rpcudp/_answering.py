@@ -54,6 +54,9 @@ class Answerer(object):
 
     @ivar _sendQueue: the way out.
 
+    @ivar _counters: of the protocol.
+    @type _counters: L{rpcudp.statistics.Counters}
+
     @ivar _duplicates: which requests came before, or C{None}.
 
     @ivar _running: how many handlers have been called and have not yet returned.
@@ -66,16 +69,31 @@ class Answerer(object):
         the log last said so; or C{None}.
     """
 
-    def __init__(self, protocol, clock, patience, sendQueue, maxConcurrent, duplicateLifetime):
+    def __init__(self, protocol, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime):
         self._protocol = protocol
         self._clock = clock
         self._patience = patience
         self._sendQueue = sendQueue
+        self._counters = counters
         self._duplicates = DuplicateRequestCache(clock, duplicateLifetime) if duplicateLifetime else None
         self._running = 0
         self._places = Shares(maxConcurrent)
         self._bytes = Shares(MAX_HELD)
         self._stuckSince = None
+
+    @property
+    def inHand(self):
+        """
+        How many requests are being answered.
+        """
+        return self._places.taken + self._running
+
+    @property
+    def remembered(self):
+        """
+        How many requests are in the duplicate request cache.
+        """
+        return 0 if self._duplicates is None else self._duplicates.count
 
     def receive(self, datagram, address):
         """
@@ -88,14 +106,17 @@ class Answerer(object):
             # Before it is unpacked, as strangers decide how long that takes.
             msgID, answer = duplicates.identify(msgID, datagram, address)
             if answer is not None:
+                self._counters.requests += 1
                 self._answerAgain(answer, msgID, address)
                 return
         try:
             data = wire.decodePayload(datagram, True)
         except MalformedMessage as error:
+            self._counters.malformed += 1
             if protocol.noisy:
                 noteMalformed(error, address)
             return
+        self._counters.requests += 1
         if (self._places.taken or self._running) and not self._hasRoomFor(address):
             self._drop(msgID, address)
             return
@@ -125,10 +146,13 @@ class Answerer(object):
                 self._answerLater(result, handler, transport, method, weigh(data), msgID, address)
             elif protocol.transport is transport:
                 protocol._sendResponse(result, msgID, address)
+                self._counters.served += 1
+            else:
+                self._counters.failed += 1
         except Refused as reason:
-            self._noteRefusal(method, reason, msgID, address)
+            self._refuse(method, reason, msgID, address)
         except BaseException:
-            logFailure(Failure(), method, address)
+            self._fail(Failure(), method, address)
         finally:
             self._running -= 1
 
@@ -160,19 +184,22 @@ class Answerer(object):
         def answer(result):
             release()
             # Only through the port that took the request: it may be closed by now.
-            if result is not _FAILED and protocol.transport is transport:
-                try:
-                    protocol._sendResponse(result, msgID, address)
-                except BaseException:
-                    logFailure(Failure(), method, address)
+            if result is _FAILED or protocol.transport is not transport:
+                self._counters.failed += 1
+                return result
+            try:
+                protocol._sendResponse(result, msgID, address)
+                self._counters.served += 1
+            except BaseException:
+                self._fail(Failure(), method, address)
             return result
 
         def fail(failure):
             release()
             if isLateMisfit(handler, failure):
-                self._noteRefusal(method, failure.value, msgID, address)
+                self._refuse(method, failure.value, msgID, address)
             else:
-                logFailure(failure, method, address)
+                self._fail(failure, method, address)
             return _FAILED
 
         self._places.take(sender, 1)
@@ -182,6 +209,7 @@ class Answerer(object):
         deferred.addCallbacks(answer, fail)
 
     def _answerAgain(self, answer, msgID, address):
+        self._counters.repeated += 1
         if answer and self._protocol.transport is not None:
             if self._protocol.noisy:
                 note("answering {peer} again [{msgID}]", msgID, peer=address)
@@ -193,7 +221,8 @@ class Answerer(object):
         return self._places.isOpenTo(address, self._running) and self._bytes.isOpenTo(address)
 
     def _drop(self, msgID, address):
-        count = self._places.taken + self._running
+        self._counters.dropped += 1
+        count = self.inHand
         if self._protocol.noisy:
             note("dropped a request of {peer}: {count} are being answered [{msgID}]", msgID, peer=address, count=count)
         now = self._clock().seconds()
@@ -213,7 +242,12 @@ class Answerer(object):
                 seconds=_STUCK,
             )
 
-    def _noteRefusal(self, method, reason, msgID, address):
+    def _fail(self, failure, method, address):
+        self._counters.failed += 1
+        logFailure(failure, method, address)
+
+    def _refuse(self, method, reason, msgID, address):
+        self._counters.refused += 1
         if self._protocol.noisy:
             text = "refused {method!r} to {peer}: {reason} [{msgID}]"
             note(text, msgID, method=method, peer=address, reason=reason)

@@ -1,5 +1,18 @@
 """
 The caller's half: from C{protocol.sayhi(address, name)} to the outcome.
+
+How long a call waits is C{waitTimeout}: a number of seconds, a schedule of them, or an object that knows the peers,
+with a method C{waits(address)} that returns either.  Such an object is told, by those of these methods that it has,
+what came of the calls whose waits it was asked for:
+
+  - C{answered(address, seconds)}: there was an answer after a single copy, and what time it took.  That of a call of
+    several copies is nobody's round-trip time, as it cannot be known which of them was answered (Karn's rule, RFC 6298
+    section 3).  Nor is one that a clock which was set back has made negative;
+  - C{resent(address)}: a copy was sent;
+  - C{recovered(address)}: there was an answer after more than one copy;
+  - C{unanswered(address)}: there was none, and not because the port was closed.
+
+C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.
 """
 
 import functools
@@ -15,6 +28,53 @@ from rpcudp._logging import log, note, noteMalformed
 from rpcudp.exceptions import MalformedMessage
 
 
+# Seconds for which an answer of ours waits for room where our own calls have no schedule that could tell.
+_PATIENCE = 5
+
+
+class Trip(object):
+    """
+    A call whose waits an object that knows the peers has given, for telling that object what came of it.
+
+    @ivar transport: of the port that the call went out from.
+
+    @ivar began: the time when the call was made, or C{None} once there was more than one copy.
+
+    @ivar _waits: the object.
+
+    @ivar _address: the peer.
+
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+    """
+
+    __slots__ = ["transport", "began", "_waits", "_address", "_clock"]
+
+    def __init__(self, transport, waits, address, clock, began):
+        self.transport = transport
+        self.began = began
+        self._waits = waits
+        self._address = address
+        self._clock = clock
+
+    def ended(self, isAnswered):
+        if not isAnswered:
+            self.tell("unanswered")
+        elif self.began is None:
+            self.tell("recovered")
+        else:
+            seconds = self._clock().seconds() - self.began
+            if seconds >= 0:
+                self.tell("answered", seconds)
+
+    def tell(self, name, *arguments):
+        try:
+            method = getattr(self._waits, name, None)
+            if method is not None:
+                method(self._address, *arguments)
+        except Exception:
+            log.failure("{name} of {waits!r} has failed", name=name, waits=self._waits)
+
+
 class Caller(object):
     """
     Sends requests, again where there is a schedule, until each call has its outcome.
@@ -25,25 +85,34 @@ class Caller(object):
 
     @ivar _protocol: whose calls they are.
 
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+
     @ivar _sendQueue: the way out.
+
+    @ivar _counters: of the protocol.
+    @type _counters: L{rpcudp.statistics.Counters}
 
     @ivar _deadlines: how long the calls wait.
 
-    @ivar _schedule: of the call that was made last, or of the construction of the protocol.
+    @ivar _checked: the C{_waitTimeout} of the call that was made last, or of the construction of the protocol.
 
-    @ivar _checked: the C{_waitTimeout} that it was made of.
+    @ivar _schedule: what L{scheduleOf} says of it.
     """
 
-    def __init__(self, protocol, clock, sendQueue):
+    def __init__(self, protocol, clock, sendQueue, counters):
         self.newMessageID = wire.newMessageID
         self._protocol = protocol
+        self._clock = clock
         self._sendQueue = sendQueue
+        self._counters = counters
         self._deadlines = Deadlines(clock, protocol)
         self._checked = protocol._waitTimeout
         self._schedule = scheduleOf(self._checked)
 
-    def call(self, method, address, *arguments):
+    def call(self, waitTimeout, method, address, *arguments):
         """
+        @param waitTimeout: for how long this call waits, or C{None}: as C{_waitTimeout} says.
+
         @param method: the name of the remote method.
 
         @return: a L{Deferred} of the outcome.
@@ -56,15 +125,29 @@ class Caller(object):
         if isinstance(method, bytes):
             # An attribute's name on Python 2.
             method = method.decode("utf-8")
-        address = checkAddress(address, protocol.transport)
+        peer = checkAddress(address, protocol.transport)
+        if waitTimeout is None:
+            schedule = self._currentSchedule()
+            waitTimeout = self._checked
+        else:
+            schedule = scheduleOf(waitTimeout)
+        called = None
+        if schedule is None:
+            called = tuple(address)
+            schedule = _ask(waitTimeout, called)
         msgID = self.newMessageID()
         datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
-        deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._forget, msgID))
+        deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._cancel, msgID))
+        self._counters.called += 1
         if protocol.noisy:
-            note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=address)
+            note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
-            self._transmit(msgID, datagram, address, self._currentSchedule())
+            now = self._wait(msgID, datagram, peer, schedule)
+            if called is not None:
+                deferred._rpcudpTrip = Trip(protocol.transport, waitTimeout, called, self._clock, now)
+            self._sendQueue.send(protocol.transport, datagram, peer, msgID)
         except Exception:
+            self._counters.called -= 1
             self._forget(msgID)
             raise
         return deferred
@@ -77,12 +160,14 @@ class Caller(object):
         msgID = wire.messageID(datagram)
         if msgID not in protocol._outstanding:
             # Before it is unpacked, as strangers decide how long that takes.
+            self._counters.unexpected += 1
             if protocol.noisy:
                 note("dropped a response of {peer} that nobody waits for [{msgID}]", msgID, peer=address)
             return
         try:
             result = wire.decodePayload(datagram, False)
         except MalformedMessage as error:
+            self._counters.malformed += 1
             if protocol.noisy:
                 noteMalformed(error, address)
             return
@@ -93,9 +178,16 @@ class Caller(object):
         The call with C{msgID}, which is in flight, has its outcome.
         """
         deferred = self._protocol._outstanding.pop(msgID)
+        if outcome[0]:
+            self._counters.answered += 1
+        else:
+            self._counters.unanswered += 1
         if self._sendQueue.waiting:
             self._sendQueue.forget(msgID)
         try:
+            trip = getattr(deferred, "_rpcudpTrip", None)
+            if trip is not None and trip.transport is self._protocol.transport:
+                trip.ended(outcome[0])
             deferred.callback(outcome)
         finally:
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
@@ -132,10 +224,11 @@ class Caller(object):
         @return: for how many seconds a caller waits.  It is not ours to know; peers of one network are likely to agree.
         """
         try:
-            return sum(self._currentSchedule())
+            self._currentSchedule()
         except (TypeError, ValueError):
             # It is the next call that is told of that.
-            return sum(self._schedule)
+            pass
+        return _PATIENCE if self._schedule is None else sum(self._schedule)
 
     def _currentSchedule(self):
         waitTimeout = self._protocol._waitTimeout
@@ -145,42 +238,79 @@ class Caller(object):
             self._checked = waitTimeout
         return self._schedule
 
-    def _forget(self, msgID, deferred=None):
+    def _cancel(self, msgID, deferred):
+        self._counters.cancelled += 1
+        self._forget(msgID)
+
+    def _forget(self, msgID):
         # A subclass may have forgotten it already.
         self._protocol._outstanding.pop(msgID, None)
         if self._sendQueue.waiting:
             self._sendQueue.forget(msgID)
         self._deadlines.prune()
 
-    def _transmit(self, msgID, datagram, address, waits):
+    def _wait(self, msgID, datagram, address, waits):
         """
-        Send a request, and again after each of C{waits} but the last, after which the call is given up.
+        Have a request sent again after each of C{waits} but the last, after which the call is given up.
+
+        @return: the time.
         """
         rest = waits[1:]
         then = functools.partial(self._retransmit, msgID, datagram, address, rest) if rest else None
-        self._deadlines.add(msgID, waits[0], then)
-        self._sendQueue.send(self._protocol.transport, datagram, address, msgID)
+        return self._deadlines.add(msgID, waits[0], then)
 
     def _retransmit(self, msgID, datagram, address, waits):
-        if self._protocol.noisy:
+        protocol = self._protocol
+        trip = getattr(protocol._outstanding[msgID], "_rpcudpTrip", None)
+        self._counters.resent += 1
+        if protocol.noisy:
             note("calling {peer} again [{msgID}]", msgID, peer=address)
-        self._transmit(msgID, datagram, address, waits)
+        self._wait(msgID, datagram, address, waits)
+        if trip is not None:
+            trip.began = None
+        self._sendQueue.send(protocol.transport, datagram, address, msgID)
+        if trip is not None:
+            trip.tell("resent")
 
 
 def scheduleOf(waitTimeout):
     """
-    @return: for how many seconds a call waits after each time that it is sent.
+    @return: for how many seconds a call waits after each time that it is sent, or C{None} where C{waitTimeout} is an
+        object that knows the peers.
     @rtype: L{tuple}
 
-    @raise TypeError: if C{waitTimeout} is no number nor schedule.
+    @raise TypeError: if C{waitTimeout} is no number, schedule, or such an object.
     @raise ValueError: if it is empty or has a wait that is zero, negative or not finite.
     """
-    waits = tuple(waitTimeout) if isinstance(waitTimeout, (tuple, list)) else (waitTimeout,)
+    if callable(getattr(waitTimeout, "waits", None)):
+        return None
+    return _check(waitTimeout, "waitTimeout is {!r}", waitTimeout)
+
+
+def _ask(waits, address):
+    """
+    @return: for how many seconds a call to C{address} waits after each time that it is sent, by the object C{waits}.
+    @rtype: L{tuple}
+
+    @raise TypeError: if it says what is no number nor schedule.
+    @raise ValueError: if it says an empty one, or a wait that is zero, negative or not finite.
+    @raise Exception: what else it raises.
+    """
+    schedule = waits.waits(address)
+    return _check(schedule, "waits({!r}) of {!r} returned {!r}", address, waits, schedule)
+
+
+def _check(schedule, text, *about):
+    """
+    @param text: with C{about}, how an exception's message begins.
+    """
+    waits = tuple(schedule) if isinstance(schedule, (tuple, list)) else (schedule,)
     if not waits:
-        raise ValueError("waitTimeout is {!r}, and has no wait in it".format(waitTimeout))
+        raise ValueError("{}, and has no wait in it".format(text.format(*about)))
     for wait in waits:
-        if not isinstance(wait, Real):
-            raise TypeError("waitTimeout is {!r}, and {!r} is not a number of seconds".format(waitTimeout, wait))
+        # The first of these alone would do, and takes longer.
+        if type(wait) is not float and not isinstance(wait, Real):
+            raise TypeError("{}, and {!r} is not a number of seconds".format(text.format(*about), wait))
         if not 0 < wait <= sys.float_info.max:
-            raise ValueError("waitTimeout is {!r}, and {!r} not positive and finite".format(waitTimeout, wait))
+            raise ValueError("{}, and {!r} not positive and finite".format(text.format(*about), wait))
     return waits

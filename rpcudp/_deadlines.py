@@ -47,12 +47,16 @@ class Deadlines(object):
         @param wait: for how many seconds.
 
         @param then: called after that, if the call is still in flight then.  By default it is given up.
+
+        @return: the time.
         """
         clock = self._clock()
-        time = clock.seconds() + wait
+        now = clock.seconds()
+        time = now + wait
         if self._timer is None or time < self._next:
             self._schedule(clock, wait, time)
         heappush(self._heap, (time, next(self._numbers), msgID, then))
+        return now
 
     def prune(self):
         """

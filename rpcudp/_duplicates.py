@@ -79,6 +79,13 @@ class DuplicateRequestCache(object):
         self._msgID = self._key = None
         self._hasSeconds = False
 
+    @property
+    def count(self):
+        """
+        How many requests are remembered.
+        """
+        return len(self._requests)
+
     def identify(self, msgID, datagram, sender):
         """
         A request came.

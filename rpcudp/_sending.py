@@ -39,6 +39,9 @@ class SendQueue(object):
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time between two
         attempts.
 
+    @ivar _counters: of the protocol.
+    @type _counters: L{rpcudp.statistics.Counters}
+
     @ivar _noteLoss: told of each datagram that is lost, where to, and why.
 
     @ivar waiting: what the operating system has yet to take: the transport, datagram, address, patience and time, by
@@ -47,8 +50,9 @@ class SendQueue(object):
     @ivar _retrying: the timer of the next attempt, or C{None}.
     """
 
-    def __init__(self, clock, noteLoss):
+    def __init__(self, clock, counters, noteLoss):
         self._clock = clock
+        self._counters = counters
         self._noteLoss = noteLoss
         self.waiting = OrderedDict()
         self._retrying = None
@@ -78,7 +82,7 @@ class SendQueue(object):
         if key in self.waiting:
             return
         if len(self.waiting) == MAX_WAITING:
-            self._noteLoss(datagram, address, "{} are waiting".format(MAX_WAITING))
+            self._lose(datagram, address, "{} are waiting".format(MAX_WAITING))
             return
         self.waiting[key] = transport, datagram, address, patience and patience(), clock.seconds()
 
@@ -86,13 +90,15 @@ class SendQueue(object):
         """
         A call has ended: what it still has to send is not wanted any more.
         """
-        self.waiting.pop(msgID, None)
+        if self.waiting.pop(msgID, None) is not None:
+            self._counters.lost += 1
         self._stopWithoutWork()
 
     def clear(self):
         """
         Forget what waits, and the timer.
         """
+        self._counters.lost += len(self.waiting)
         self.waiting.clear()
         self._stopWithoutWork()
 
@@ -154,7 +160,7 @@ class SendQueue(object):
             if patience is None or now - since < patience:
                 code = self._offer(transport, datagram, address)
             else:
-                self._noteLoss(datagram, address, "it has waited for {} seconds".format(patience))
+                self._lose(datagram, address, "it has waited for {} seconds".format(patience))
         finally:
             # It may be gone already, with all others, if sending it had the port closed.
             if code is None and self.waiting.get(key) is entry:
@@ -171,7 +177,7 @@ class SendQueue(object):
         if record is not None:
             peer = connectedPeer(transport)
             if peer is not None and peer[:2] != address[:2]:
-                self._noteLoss(datagram, address, "the port is connected to {!r}".format(peer[:2]))
+                self._lose(datagram, address, "the port is connected to {!r}".format(peer[:2]))
                 return None
             if peer is not None or record is not transport:
                 # Twisted compares how the address is spelt, and takes a port for connected that could not be.
@@ -182,5 +188,12 @@ class SendQueue(object):
             code = error.args[0] if error.args else None
             if code in SOCKET_FULL or code in QUEUE_FULL:
                 return code
-            self._noteLoss(datagram, address, error)
+            self._lose(datagram, address, error)
+            return None
+        self._counters.datagramsSent += 1
+        self._counters.bytesSent += len(datagram)
         return None
+
+    def _lose(self, datagram, address, reason):
+        self._counters.lost += 1
+        self._noteLoss(datagram, address, reason)

@@ -17,7 +17,8 @@ What each file owns: C{wire} the datagrams, with C{_codec} for their payloads, C
 C{_nesting} to know how deep they go; C{_calling} the caller's half, with C{_deadlines} for how long calls wait;
 C{_answering} the answerer's, with C{_duplicates} for which requests came before, C{_sharing} for how much may be in
 hand, and C{_handlers} for the way from a request to its handler; C{_sending} what the operating system makes of
-datagrams; C{_addresses} where they can go; C{_logging} what is said of them; and this one the interface, the hooks and
+datagrams; C{_addresses} where they can go; C{_logging} what is said of them; C{statistics} how many of everything there
+were; C{calls} and C{roundtrip} what is for some calls alone; and this one the interface, the hooks and
 the way in.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
@@ -40,6 +41,7 @@ from rpcudp._answering import Answerer
 from rpcudp._calling import Caller
 from rpcudp._logging import note, noteMalformed
 from rpcudp._sending import SendQueue
+from rpcudp.statistics import Counters
 
 # Bytes.
 _RECEIVE_BUFFER = 1 << 20
@@ -70,8 +72,8 @@ class RPCProtocol(DatagramProtocol, object):
     @cvar _rpcudpKinds: the network that this class speaks to.
     @type _rpcudpKinds: L{wire.Kinds}
 
-    @ivar _waitTimeout: for how many seconds a call waits for its answer, or the schedule.  It may be replaced at any
-        time, and holds for the calls after that.
+    @ivar _waitTimeout: for how long a call waits, as C{__init__} takes it.  It may be replaced at any time, and holds
+        for the calls after that.
 
     @ivar _outstanding: the calls in flight: by message id, the L{Deferred} of each.  A subclass may replace it by
         another one; calls in flight that are not in that are forgotten, and their Deferreds never fire.
@@ -84,8 +86,12 @@ class RPCProtocol(DatagramProtocol, object):
     def __init__(self, waitTimeout=5, reactor=None, maxConcurrent=1000, duplicateLifetime=60):
         """
         @param waitTimeout: for how many seconds a call waits for its answer.  Or a schedule: the request is sent, and
-            sent again after each of these waits but the last, after which the call is given up.
-        @type waitTimeout: a positive, finite number, or a L{tuple} or L{list} of such
+            sent again after each of these waits but the last, after which the call is given up.  Or an object that
+            knows the peers (see L{rpcudp._calling}), such as L{rpcudp.roundtrip.RoundTripWaits}, whose method
+            C{waits(address)} is called once for each call, and returns a number or a schedule; what it raises is raised
+            at the call.
+        @type waitTimeout: a positive, finite number, a L{tuple} or L{list} of such, or an object with a method
+            C{waits}
 
         @param reactor: the clock of the calls.  By default it is the reactor of the port that the protocol listens on.
         @type reactor: provider of L{twisted.internet.interfaces.IReactorTime}
@@ -99,17 +105,18 @@ class RPCProtocol(DatagramProtocol, object):
             again (see L{rpcudp._duplicates}); 0 turns that off.
         @type duplicateLifetime: a finite number, not negative
 
-        @raise TypeError: if C{waitTimeout} is no number nor schedule, C{reactor} has no C{callLater}, C{maxConcurrent}
-            is no integer, or C{duplicateLifetime} no number.
+        @raise TypeError: if C{waitTimeout} is no number, schedule or such an object, C{reactor} has no C{callLater},
+            C{maxConcurrent} is no integer, or C{duplicateLifetime} no number.
         @raise ValueError: if C{waitTimeout} is empty or has a wait that is zero, negative or not finite,
             C{maxConcurrent} is less than 1, or C{duplicateLifetime} is negative or not finite.
         """
         self._waitTimeout = waitTimeout
         self._outstanding = {}
         clock = functools.partial(_findClock, self, reactor)
-        sendQueue = SendQueue(clock, functools.partial(_noteLoss, self))
+        counters = self._rpcudpCounters = Counters()
+        sendQueue = self._rpcudpSendQueue = SendQueue(clock, counters, functools.partial(_noteLoss, self))
         # It looks whether waitTimeout is right.
-        self._rpcudpCaller = Caller(self, clock, sendQueue)
+        self._rpcudpCaller = Caller(self, clock, sendQueue, counters)
         if reactor is not None and not hasattr(reactor, "callLater"):
             raise TypeError("reactor is {!r}, and has no callLater".format(reactor))
         if not isinstance(maxConcurrent, int):
@@ -121,7 +128,9 @@ class RPCProtocol(DatagramProtocol, object):
         if not 0 <= duplicateLifetime <= sys.float_info.max:
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         patience = self._rpcudpCaller.patience
-        self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, maxConcurrent, duplicateLifetime)
+        self._rpcudpAnswerer = Answerer(
+            self, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime
+        )
 
     def __getattr__(self, name):
         """
@@ -131,7 +140,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         if name.startswith(("_", "rpc_")):
             raise AttributeError("{!r} object has no attribute {!r}".format(type(self).__name__, name))
-        return functools.partial(self._rpcudpCaller.call, name)
+        return functools.partial(self._rpcudpCaller.call, None, name)
 
     def doStart(self):
         """
@@ -179,14 +188,19 @@ class RPCProtocol(DatagramProtocol, object):
             peer = connectedPeer(self.transport)
             if peer is not None and peer[:2] != address[:2]:
                 return
+        counters = self._rpcudpCounters
+        counters.datagramsReceived += 1
+        counters.bytesReceived += len(datagram)
         kind = datagram[:1]
         kinds = self._rpcudpKinds
         if kind == kinds.response:
             self._rpcudpCaller.receive(datagram, address)
         elif kind == kinds.request:
             self._rpcudpAnswerer.receive(datagram, address)
-        elif self.noisy:
-            noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), address)
+        else:
+            counters.malformed += 1
+            if self.noisy:
+                noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), address)
 
     def _acceptResponse(self, msgID, data, address):
         """

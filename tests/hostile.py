@@ -14,7 +14,8 @@ from twisted.logger import formatEvent, globalLogPublisher
 import rpcudp.protocol
 import storjrpcudp.protocol
 from rpcudp._nesting import isDeeper
-from tests.support import THERE, FakeTransport
+from rpcudp.statistics import statistics
+from tests.support import THERE, FakeTransport, sums
 
 TEXT = type(u"")
 MAX_PAYLOAD = 8192
@@ -165,3 +166,7 @@ class Judge(object):
             assert not self.call.called, ("call disturbed by", datagram)
             assert list(self.node._outstanding) == [self.msgID], ("calls disturbed by", datagram)
         assert len(self.clock.getDelayedCalls()) == 1, ("timers left by", datagram)
+        figures = statistics(self.node)
+        assert not sums(figures), ("figures that do not add up", figures, "for", datagram)
+        told = figures.datagramsReceived, figures.answered, figures.inFlight, figures.beingAnswered
+        assert told == (self.judged, self.fired, 1, 0), ("figures", figures, "for", datagram)

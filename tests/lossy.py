@@ -13,7 +13,9 @@ from twisted.python.failure import Failure
 from rpcudp import wire
 from rpcudp._duplicates import GENERATIONS
 from rpcudp.protocol import RPCProtocol
+from rpcudp.statistics import statistics
 from rpcudp.testing import SimulatedNetwork
+from tests.support import sums
 
 SCHEDULE = (0.5, 1, 2)
 
@@ -81,6 +83,7 @@ def simulate(calls, fates=(), events=(), lifetime=60):
         cancelled, and only then.  A step of the caller's clock delays or hastens that by itself at most.
       - Where no call is in flight, C{_outstanding} is empty, and the host has no timer.
       - A handler that fails is logged, once, and nothing else is.
+      - The sums of L{rpcudp.statistics} hold after each event, and so does what they say of calls and datagrams.
 
     @param calls: of each call when it is placed, and what follows C{"call"} above; of that, all but the first may be
         left out.
@@ -106,6 +109,8 @@ class Answerer(RPCProtocol):
 
     @ivar _answered: the numbers of those to whose copies there is an answer.
 
+    @ivar received: how many datagrams came.
+
     @ivar _age, _read: the seconds that have passed from request to request, and the clock at the last one.
     """
 
@@ -117,6 +122,7 @@ class Answerer(RPCProtocol):
         self._answered = set()
         self._age = 0
         self._read = machine.host.seconds()
+        self.received = 0
 
     def datagramReceived(self, datagram, address):
         now = self._machine.host.seconds()
@@ -125,7 +131,9 @@ class Answerer(RPCProtocol):
         _, _, [_, [number, _]] = wire.decode(datagram, wire.RPCUDP)
         before = self._begun.get(number)
         answers = self._simulation.network.counts.sent
+        self.received += 1
         RPCProtocol.datagramReceived(self, datagram, address)
+        self._simulation.judgeFigures()
         answers = self._simulation.network.counts.sent - answers
         self._simulation.judge(answers == (number in self._answered), number, "was answered", answers, "times")
         # Requests are forgotten together with those of the same generation, the last of which may be so much younger.
@@ -172,19 +180,22 @@ class Caller(RPCProtocol):
     """
     @ivar stops: how often its port was closed.
     @ivar placed: by message id, the L{Call}.
+    @ivar received: how many datagrams came.
     """
 
     def __init__(self, simulation, machine):
         RPCProtocol.__init__(self, waitTimeout=SCHEDULE)
         self._simulation = simulation
-        self.stops = 0
+        self.stops = self.received = 0
         self.placed = {}
 
     def stopProtocol(self):
         self.stops += 1
 
     def datagramReceived(self, datagram, address):
+        self.received += 1
         RPCProtocol.datagramReceived(self, datagram, address)
+        self._simulation.judgeFigures()
         call = self.placed.get(wire.messageID(datagram))
         self._simulation.judge(call is None or call.outcomes, "an answer has not ended its call", call)
 
@@ -230,6 +241,7 @@ class Machine(object):
 
     def start(self):
         self.protocol = self.protocolClass(self.simulation, self)
+        self.simulation.protocols.append(self.protocol)
         self.listen(self.protocol)
 
     def listen(self, protocol):
@@ -278,18 +290,20 @@ class Simulation(object):
     @ivar calls: each L{Call}; the number of each is its place.
     @ivar ran: the numbers of those that were carried out.
     @ivar failures: how many handlers have failed.
+    @ivar protocols: of all lives of both.
     @ivar _broken: of each promise that was broken, when, and how.
     @ivar _logged: what was logged that is more than information.
     """
 
     def __init__(self, fates, lifetime):
         self.lifetime = lifetime
-        self.network = SimulatedNetwork()
+        self.network = SimulatedNetwork(trace=True)
         self.outside = self.network.host(ADDRESSES["outside"])
         self.happened = Counter()
         self.calls = []
         self.ran = set()
         self.failures = 0
+        self.protocols = []
         self._broken = []
         self._logged = []
         self._fates = itertools.chain(fates, itertools.repeat((0.01,)))
@@ -323,6 +337,7 @@ class Simulation(object):
         else:
             side, seconds = arguments
             getattr(getattr(self, side), name)(seconds)
+        self.judgeFigures()
 
     def partition(self, duration):
         partition = self.network.partition([self.caller.host])
@@ -376,6 +391,7 @@ class Simulation(object):
                 earliest = sum(SCHEDULE) - (machine.forward - call.forward) - _ROUNDING
                 self.judge(passed > earliest, "ended early", call, passed)
         self.outside.callLater(0, self.judgeRest)
+        self.judgeFigures()
         if call.then is not None:
             if call.then[0] == "crash":
                 # Nothing that runs now would run on.
@@ -396,8 +412,30 @@ class Simulation(object):
                 timers = machine.host.getDelayedCalls()
                 self.judge(not timers, "timers are left, and no call is in flight", timers)
 
+    def judgeFigures(self):
+        """
+        The figures of both add up, and to what has happened.
+        """
+        for machine in (self.caller, self.answerer):
+            if machine.protocol is not None:
+                figures = statistics(machine.protocol)
+                self.judge(not sums(figures), "does not add up", sums(figures), figures)
+                self.judge(figures.datagramsReceived == machine.protocol.received, "datagrams came", figures)
+        if self.caller.protocol is not None:
+            figures = statistics(self.caller.protocol)
+            outcomes = Counter(repr(call.outcomes[:1]) for call in self.calls if call.protocol is self.caller.protocol)
+            ends = [outcomes[repr(end)] for end in ([], [(False, None)], [CancelledError])]
+            told = [figures.inFlight, figures.unanswered, figures.cancelled]
+            self.judge(told == ends and figures.called == sum(outcomes.values()), "ends", figures, outcomes)
+
     def judgeEnd(self):
         self.judgeRest()
+        self.judgeFigures()
+        figures = [statistics(protocol) for protocol in self.protocols]
+        sent = sum(one.datagramsSent for one in figures), sum(one.bytesSent for one in figures)
+        traced = [len(datagram.data) for datagram, _ in self.network.trace]
+        self.judge(sent == (len(traced), sum(traced)), sent, "datagrams and bytes were sent, and under way", traced)
+        self.judge(sum(one.lost + one.waiting for one in figures) == 0, "the send buffers have room", figures)
         for machine in (self.caller, self.answerer):
             self.judge(not machine.host.getDelayedCalls(), "timers are left", machine.host.getDelayedCalls())
             self.judge(machine.isOpen, "does not listen", machine.side)

@@ -57,6 +57,25 @@ def response(msgID, result):
     return b"\x01" + msgID + umsgpack.packb(result)
 
 
+def sums(figures):
+    """
+    @type figures: L{rpcudp.statistics.Statistics}
+
+    @return: what does not add up in it, and what is negative.
+    @rtype: L{list}
+    """
+    ended = figures.answered + figures.unanswered + figures.cancelled
+    handled = figures.served + figures.failed + figures.repeated + figures.refused + figures.dropped
+    came = figures.requests + figures.answered + figures.unexpected + figures.malformed
+    equations = {
+        "called": figures.called == ended + figures.inFlight,
+        "requests": figures.requests == handled + figures.beingAnswered,
+        "datagramsReceived": figures.datagramsReceived == came,
+        "less than nothing": min(figures) >= 0,
+    }
+    return [name for name, holds in equations.items() if not holds]
+
+
 def spell(value):
     """
     @return: C{value} so that two of them are equal only where their types are as well.
