@@ -64,7 +64,7 @@ def measure(count):
     sent, now, hops = network.counts.sent, network.seconds(), 0
     for _ in range(LOOKUPS):
         lookup = CountingLookup(swarm.chance.choice(swarm.nodes), swarm.chance.getrandbits(160))
-        contacts, _ = network.run(lookup.result)
+        contacts = network.run(lookup.result)
         hops += lookup.steps[contacts[0].triple[0]] + 1
     figures["datagrams a lookup"] = (network.counts.sent - sent) / float(LOOKUPS)
     figures["hops a lookup"] = hops / float(LOOKUPS)

@@ -27,12 +27,18 @@ import kademlia  # noqa: E402, where that is was said just before
 NEAREST, FARTHEST = 0.01, 0.1
 
 LOSS = 0.05
+SCHEDULE = (0.3, 0.6, 1.2)
 PORT = 8468
 
 # Nodes that join at one time, once there are as many, and calls of the application at one time.
 AT_ONCE = 200
 
 VALUES = 200
+
+
+def newNode(chance):
+    # A copy of a request comes no later than that, and what is remembered takes memory.
+    return kademlia.Node(chance, SCHEDULE, duplicateLifetime=10)
 
 
 class Swarm(object):
@@ -42,7 +48,11 @@ class Swarm(object):
     @ivar nodes: the nodes, in the order in which they have joined, each on a host of its own.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed, newNode=newNode):
+        """
+        @param newNode: returns another node, of a generator of random numbers.
+        """
+        self._newNode = newNode
         self.chance = random.Random(seed)
         self.network = SimulatedNetwork(seed, latency=self.latency, loss=LOSS)
         self.nodes = []
@@ -70,8 +80,7 @@ class Swarm(object):
         number = len(self._places)
         host = self.network.host("10.{}.{}.{}".format(number >> 16, number >> 8 & 255, number & 255))
         self._places[host.address] = self.chance.random(), self.chance.random()
-        # A copy of a request comes no later, and what is remembered takes memory.
-        node = kademlia.Node(self.chance, duplicateLifetime=10)
+        node = self._newNode(self.chance)
         host.listenUDP(PORT, node)
         return node
 

@@ -17,12 +17,12 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succ
 from twisted.internet.task import LoopingCall, deferLater, react
 
 from rpcudp.protocol import RPCProtocol
+from rpcudp.roundtrip import RoundTripWaits
 from rpcudp.testing import SimulatedNetwork
 
 K = 20  # nodes that store a value, and at most as many are known at each distance
 ALPHA = 3  # nodes that a lookup asks at one time
-REFRESH = 3600  # seconds
-MAX_STORED = 10000  # values that a node keeps
+REFRESH, MAX_STORED = 3600, 10000  # seconds, and values that a node keeps
 MAX_ASKED = 200  # nodes that a lookup asks, as some may tell of ever closer ones that there are not
 Contact = namedtuple("Contact", ["id", "triple"])  # the id, and how all of it travels: (id, ip, port)
 
@@ -51,11 +51,11 @@ class Node(RPCProtocol):
     @ivar checked: the ids of those that are being asked whether they are still there.
     """
 
-    def __init__(self, random=random, waitTimeout=(0.3, 0.6, 1.2), **options):
-        RPCProtocol.__init__(self, waitTimeout, **options)
-        self.random, self.id = random, random.getrandbits(160)
-        self.stored, self.buckets, self.checked = {}, {}, set()
-        self.refreshing = LoopingCall(self.refresh)
+    def __init__(self, random=random, waitTimeout=None, **options):
+        self.waits = RoundTripWaits() if waitTimeout is None else waitTimeout
+        RPCProtocol.__init__(self, self.waits, **options)
+        self.random, self.refreshing = random, LoopingCall(self.refresh)
+        self.id, self.stored, self.buckets, self.checked = random.getrandbits(160), {}, {}, set()
 
     def startProtocol(self):
         self.refreshing.clock = self.transport.reactor
@@ -102,8 +102,7 @@ class Node(RPCProtocol):
         if contact.id in (None, self.id):
             return
         bucket = self.bucketOf(contact)
-        if contact in bucket:
-            bucket.remove(contact)
+        bucket[:] = [known for known in bucket if known != contact]
         inTheWay = [known for known in bucket if known.id == contact.id] or (bucket[:1] if len(bucket) >= K else [])
         if not inTheWay:
             bucket.append(contact)
@@ -120,6 +119,13 @@ class Node(RPCProtocol):
             deferred = deferLater(self.transport.reactor, 0, lambda: (False, None))
         return deferred.addCallback(self.asked, contact)
 
+    def watch(self, contact, outcome, told):
+        if hasattr(self.waits, "expected"):  # A node is late after two round trips, a stranger after its first wait.
+            seconds = 2 * (self.waits.expected(contact.triple[1:]) or 0) or self.waits.waits(contact.triple[1:])[0]
+            timer = self.transport.reactor.callLater(seconds, told, (None, None), contact)
+            outcome.addCallback(lambda outcome: timer.active() and timer.cancel() or outcome)
+        outcome.addCallback(told, contact)
+
     def asked(self, outcome, contact):
         self.checked.discard(contact.id)
         if outcome[0]:
@@ -127,8 +133,6 @@ class Node(RPCProtocol):
         elif self.transport is not None and contact in self.bucketOf(contact):
             self.bucketOf(contact).remove(contact)
         return outcome
-
-    # What the application calls: set returns a Deferred of how many nodes store the value, get one of it or None.
 
     @inlineCallbacks
     def join(self, addresses):
@@ -139,15 +143,12 @@ class Node(RPCProtocol):
 
     def get(self, name):
         key = hashOf(name)
-        found = succeed(([], self.stored[key])) if key in self.stored else Lookup(self, key, "find_value").result
-        return found.addCallback(lambda found: found[1])
+        return succeed(self.stored[key]) if key in self.stored else Lookup(self, key, "find_value").result
 
-    def set(self, name, value):
-        return self.storeByKey(hashOf(name), value)
+    def set(self, name, value, key=None):
+        key = hashOf(name) if key is None else key
 
-    def storeByKey(self, key, value):
-        def atClosest(found):
-            contacts, _ = found
+        def atClosest(contacts):
             isOne = len(contacts) < K or self.id ^ key < contacts[-1].id ^ key  # whether this node is one of the K
             asked = [self.ask(contact, "store", toBytes(key), value) for contact in contacts[: K - isOne]]
             kept = isOne and self.keep(key, value)
@@ -161,71 +162,70 @@ class Node(RPCProtocol):
             distance = 1 << (digits - 1)
             yield Lookup(self, self.id ^ distance ^ self.random.randrange(distance)).result
         for key in sorted(self.stored):
-            # The closest of those that store it does it for all.
-            for contact in self.closest(key):
+            for contact in self.closest(key):  # the closest of those that store it does it for all
                 isCloser = contact.id ^ key < self.id ^ key
                 if isCloser and isinstance((yield self.ask(contact, "find_value", toBytes(key)))[1], dict):
                     break
             else:
-                yield self.storeByKey(key, self.stored[key])
+                yield self.set(None, self.stored[key], key)
 
 
 class Lookup(object):
     """
-    A search for the K nodes that are closest to a key, and for what is stored there if C{method} is C{"find_value"}.
+    A search for the K nodes that are closest to a key, or for what is stored there if C{method} is C{"find_value"}.
 
-    @ivar result: a Deferred of those contacts, and of the value or C{None}.
+    @ivar result: a Deferred of those contacts, or of the value or C{None}.
     @ivar candidates: the nodes that were heard of and have not failed to answer, with their distances from the key.
+    @ivar late: the ids of those that are late: others are asked as if they were not there.  Their answers still count.
+    @ivar inFlight: the ids of the others that are being asked.
     """
 
     def __init__(self, node, key, method="find_node"):
         self.node, self.key, self.method, self.result = node, key, method, Deferred()
-        self.candidates, self.heardOf, self.hasAsked, self.inFlight = [], {toBytes(node.id)}, set(), 0
+        self.candidates, self.heardOf = [], {toBytes(node.id)}
+        self.hasAsked, self.inFlight, self.late = set(), set(), set()
         self.goOn([list(contact.triple) for contact in node.closest(key)])
 
     def goOn(self, triples):
         for triple in triples:
-            nodeID = triple[0] if isinstance(triple, list) and len(triple) == 3 else None
-            if isinstance(nodeID, bytes) and len(nodeID) == 20 and nodeID not in self.heardOf:
+            nodeID, ip, port = triple if isinstance(triple, list) and len(triple) == 3 else (None, None, None)
+            isRight = fromBytes(nodeID) is not None and hasattr(ip, "strip") and isinstance(port, int)
+            if isRight and nodeID not in self.heardOf:
                 self.heardOf.add(nodeID)
-                insort(self.candidates, (fromBytes(nodeID) ^ self.key, contactOf(*triple)))
-        # It is over when the K closest have all answered, or too many were asked.
-        for _, contact in self.candidates[:K]:
-            isEnough = self.inFlight == ALPHA or len(self.hasAsked) == MAX_ASKED or self.node.transport is None
+                insort(self.candidates, (fromBytes(nodeID) ^ self.key, contactOf(nodeID, ip, port)))
+        closest = [contact for _, contact in self.candidates if contact.id not in self.late][:K]
+        for contact in closest:
+            isEnough = len(self.inFlight) == ALPHA or len(self.hasAsked) == MAX_ASKED or self.node.transport is None
             if not isEnough and contact.id not in self.hasAsked:
                 self.hasAsked.add(contact.id)
-                self.inFlight += 1
-                self.node.ask(contact, self.method, toBytes(self.key)).addCallback(self.asked, contact)
-        if self.inFlight == 0:
-            self.end(None)
+                self.inFlight.add(contact.id)
+                self.node.watch(contact, self.node.ask(contact, self.method, toBytes(self.key)), self.asked)
+        if not self.inFlight:  # The K closest that are not late have all answered, or too many were asked.
+            self.result.callback(closest if self.method == "find_node" else None)
 
     def asked(self, outcome, contact):
         answered, answer = outcome
-        self.inFlight -= 1
-        if not answered:
+        self.inFlight.discard(contact.id)
+        self.late.discard(contact.id)
+        if answered is None:  # It is late.
+            self.late.add(contact.id)
+        elif not answered:
             self.candidates.remove((contact.id ^ self.key, contact))
         if self.result.called:
             return
         if self.method == "find_value" and isinstance(answer, dict) and u"value" in answer:
-            self.end(answer[u"value"])
+            self.result.callback(answer[u"value"])
         else:
             self.goOn(answer[:K] if isinstance(answer, list) else [])
-
-    def end(self, value):
-        self.result.callback(([contact for _, contact in self.candidates[:K]], value))
 
 
 @inlineCallbacks
 def demonstrate(places, chance):
     nodes, addresses = [], []
-    while len(nodes) < len(places):
-        joining = [Node(chance) for _ in places[len(nodes) : 2 * len(nodes) or 1]]
-        known = [chance.sample(addresses, min(3, len(addresses))) for _ in joining]
-        nodes += joining
-        for node in joining:
-            host, ip = places[len(addresses)]
-            addresses.append((ip, host.listenUDP(0, node, ip).getHost().port))
-        yield DeferredList([node.join(some) for node, some in zip(joining, known)])
+    for host, ip in places:
+        nodes.append(Node(chance))
+        addresses.append((ip, host.listenUDP(0, nodes[-1], ip).getHost().port))
+        yield nodes[-1].join(chance.sample(addresses, min(3, len(addresses))))
     print("{} of {} nodes have joined.".format(sum(any(node.buckets.values()) for node in nodes), len(nodes)))
     names = [u"key {}".format(number) for number in range(20)]
     copies = yield DeferredList([chance.choice(nodes).set(name, name.upper()) for name in names])
