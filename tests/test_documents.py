@@ -14,22 +14,34 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
+from rpcudp.statistics import Statistics
 from rpcudp.testing import SimulatedNetwork
 from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
 
-# Runs the program named first, and says so once it listens.
+# Runs the program named first, as Python does, and says so once it listens.
 ANNOUNCE = """
 from __future__ import print_function
-import runpy, sys
+import os, runpy, sys
 from twisted.internet import reactor
 reactor.callWhenRunning(lambda: (print("running"), sys.stdout.flush()))
 del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
+
+# Prints what is at a URL.
+FETCH = """
+import sys
+try:
+    from urllib.request import urlopen
+except ImportError:
+    from urllib2 import urlopen
+sys.stdout.write(urlopen(sys.argv[1], timeout=60).read().decode("ascii"))
+"""
 
 # A program of asyncio's on Twisted's reactor for it, as Python 2 cannot read it.
 ASYNCIO = """
@@ -179,7 +191,7 @@ class ReadmeTests(ProcessTestCase):
         return path
 
     def test_allItsProgramsAreTested(self):
-        self.assertEqual(set(readmePrograms()), {"server.py", "client.py", "test_greeting.py"})
+        self.assertEqual(set(readmePrograms()), {"server.py", "client.py", "metrics.py", "test_greeting.py"})
 
     @defer.inlineCallbacks
     def test_serverAndClient(self):
@@ -197,6 +209,31 @@ class ReadmeTests(ProcessTestCase):
         out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
         self.assertIn(u"PASSED (successes=1)", out)
         self.assertEqual(code, 0)
+
+    @defer.inlineCallbacks
+    def test_metrics(self):
+        try:
+            import prometheus_client  # noqa: F401, it is the program's
+            import twisted.web.server  # noqa: F401
+        except ImportError as error:
+            raise SkipTest("README.md's metrics.py cannot run: {}".format(error))
+        port, webPort = freePort(), freePort()
+        path = self.write("metrics.py", port)
+        with open(path) as file:
+            program = file.read().replace("9234", str(webPort))
+        with open(path, "w") as file:
+            file.write(program)
+        os.rename(self.write("server.py", port), os.path.join(os.path.dirname(path), "server.py"))
+        # As README.md says, in their folder.
+        yield self.serve(path)
+        yield self.runPython(self.write("client.py", port))
+        out, err, code = yield self.runPython("-c", FETCH, "http://127.0.0.1:{}".format(webPort))
+        self.assertEqual((err, code), (u"", 0))
+        samples = dict(line.split(u" ") for line in out.splitlines() if not line.startswith(u"#"))
+        self.assertEqual(len(samples), len(Statistics._fields))
+        self.assertEqual(samples[u"rpcudp_served_total"], u"1.0")
+        self.assertEqual(samples[u"rpcudp_remembered"], u"1.0")
+        self.assertEqual(samples[u"rpcudp_inFlight"], u"0.0")
 
     def test_rule(self):
         with open(os.path.join(ROOT, "README.md")) as readme:

@@ -354,7 +354,7 @@ class BucketTests(KademliaTestCase):
         self.peers[0].transport.reactor.crash()
         self.peer(self.FAR + 3)
         self.assertEqual(self.bucket(), [1, 2])
-        self.network.advance(5)
+        self.network.advance(10)
         self.assertEqual(self.bucket(), [2, 3])
 
     def test_pingLeadsToNoPing(self):
