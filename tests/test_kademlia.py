@@ -184,6 +184,66 @@ class SwarmTests(KademliaTestCase):
         self.wait([self.chance.choice(nodes).set(name, name) for name in names])
         self.assertEqual(self.wait([self.chance.choice(nodes).get(name) for name in names]), names)
 
+    def assertLookups(self, nodes, dead, atMost):
+        """
+        Where C{dead} of C{nodes} have crashed, lookups of others take C{atMost} seconds, and find the closest.
+        """
+        for node in nodes[:dead]:
+            node.transport.reactor.crash()
+        living = nodes[dead:]
+        for node in living:
+            key, began = self.chance.getrandbits(160), self.network.seconds()
+            contacts = self.network.run(kademlia.Lookup(node, key).result)
+            self.assertLess(self.network.seconds() - began, atMost)
+            closest = sorted([other.id for other in living if other is not node], key=lambda other: other ^ key)
+            self.assertEqual([contact.id for contact in contacts], closest[: kademlia.K])
+            self.network.advance(20)
+        for node in living:
+            # But for its refreshing.
+            self.assertEqual(len(node.transport.reactor.getDelayedCalls()), 1)
+
+    def test_lookupsDoNotWaitForTheDead(self):
+        # A round trip is 0.04 seconds, and the first wait of one that is dead 0.1; three of these last for 0.7.
+        self.assertLookups(self.nodes(60), 20, 2)
+
+    def test_lookupsWaitForEachCallWhereNothingIsExpected(self):
+        nodes = self.nodes(25)
+        for node in nodes:
+            node.waits = node._waitTimeout = 1
+        self.network.host(self.address(nodes[0])[0]).crash()
+        began = self.network.seconds()
+        self.network.run(kademlia.Lookup(nodes[1], nodes[0].id).result)
+        self.assertGreater(self.network.seconds() - began, 1)
+
+    def meet(self, node, *others):
+        """
+        Have C{node} know the round-trip times of others, which are 0.04 seconds, and where they are.
+        """
+        for other in others:
+            self.wait([node.ping(self.address(other), kademlia.toBytes(node.id))])
+            node.seen(kademlia.contactOf(kademlia.toBytes(other.id), *self.address(other)))
+
+    def test_nodeIsLateAfterTwoRoundTrips(self):
+        node, dead = self.node(), self.node()
+        self.meet(node, dead, self.node())
+        dead.transport.reactor.crash()
+        began = self.network.seconds()
+        contacts = self.network.run(kademlia.Lookup(node, 5).result)
+        self.assertAlmostEqual(self.network.seconds() - began, 0.08)
+        self.assertNotIn(dead.id, [contact.id for contact in contacts])
+
+    def test_lateAnswersStillCount(self):
+        node, late, near, far = [self.node() for _ in range(4)]
+        self.meet(node, late, near)
+        self.meet(near, far)
+        delays = {self.address(late)[0]: 0.075, self.address(near)[0]: 0.04, self.address(far)[0]: 0.04}
+        self.network.rule(lambda datagram: [delays[datagram.source[0]]] if datagram.source[0] in delays else None)
+        began = self.network.seconds()
+        contacts = self.network.run(kademlia.Lookup(node, 5).result)
+        # The late one answers after 0.095 seconds, and then the one that the other has told of.
+        self.assertAlmostEqual(self.network.seconds() - began, 0.12)
+        self.assertEqual({contact.id for contact in contacts}, {late.id, near.id, far.id})
+
     def test_alone(self):
         node = self.node()
         self.wait([node.join([])])

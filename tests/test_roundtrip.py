@@ -164,6 +164,19 @@ class BackOffTests(WaitsTestCase):
         self.waits.answered(PEER, 1.5)
         self.assertWaits(4.5, 9, 18)
 
+    def test_whatItWasDoubledByIsForgottenToo(self):
+        self.waits.recovered(PEER)
+        for _ in range(FORGET_AFTER):
+            self.waits.unanswered(PEER)
+        self.assertWaits(1, 2, 4)
+
+    def test_onlyCallsInARowCount(self):
+        for heard in (self.waits.recovered, lambda peer: self.waits.answered(peer, 0.2)):
+            for _ in range(FORGET_AFTER - 1):
+                self.waits.unanswered(PEER)
+            self.assertIsNotNone(self.waits.expected(PEER))
+            heard(PEER)
+
     def test_noEndOfCopiesOverflows(self):
         for _ in range(5000):
             self.waits.recovered(PEER)
