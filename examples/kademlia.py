@@ -121,8 +121,8 @@ class Node(RPCProtocol):
 
     def watch(self, contact, outcome, told):
         if hasattr(self.waits, "expected"):  # A node is late after two round trips, a stranger after its first wait.
-            seconds = 2 * (self.waits.expected(contact.triple[1:]) or 0) or self.waits.waits(contact.triple[1:])[0]
-            timer = self.transport.reactor.callLater(seconds, told, (None, None), contact)
+            late = min(1, 2 * (self.waits.expected(contact.triple[1:]) or 0) or self.waits.waits(contact.triple[1:])[0])
+            timer = self.transport.reactor.callLater(late, told, (None, None), contact)
             outcome.addCallback(lambda outcome: timer.active() and timer.cancel() or outcome)
         outcome.addCallback(told, contact)
 
@@ -200,7 +200,7 @@ class Lookup(object):
                 self.hasAsked.add(contact.id)
                 self.inFlight.add(contact.id)
                 self.node.watch(contact, self.node.ask(contact, self.method, toBytes(self.key)), self.asked)
-        if not self.inFlight:  # The K closest that are not late have all answered, or too many were asked.
+        if not self.inFlight and (len(closest) == K or not self.late):  # The late are missed where there are no others.
             self.result.callback(closest if self.method == "find_node" else None)
 
     def asked(self, outcome, contact):

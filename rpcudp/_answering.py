@@ -182,24 +182,25 @@ class Answerer(object):
             self._stuckSince = None
 
         def answer(result):
-            release()
-            # Only through the port that took the request: it may be closed by now.
-            if result is _FAILED or protocol.transport is not transport:
-                self._counters.failed += 1
-                return result
             try:
-                protocol._sendResponse(result, msgID, address)
-                self._counters.served += 1
+                # Only through the port that took the request: it may be closed by now.
+                if result is _FAILED or protocol.transport is not transport:
+                    self._counters.failed += 1
+                else:
+                    protocol._sendResponse(result, msgID, address)
+                    self._counters.served += 1
             except BaseException:
                 self._fail(Failure(), method, address)
+            finally:
+                release()
             return result
 
         def fail(failure):
-            release()
             if isLateMisfit(handler, failure):
                 self._refuse(method, failure.value, msgID, address)
             else:
                 self._fail(failure, method, address)
+            release()
             return _FAILED
 
         self._places.take(sender, 1)
@@ -243,14 +244,15 @@ class Answerer(object):
             )
 
     def _fail(self, failure, method, address):
-        self._counters.failed += 1
+        # Counted last, as what observes the log may ask for the figures.
         logFailure(failure, method, address)
+        self._counters.failed += 1
 
     def _refuse(self, method, reason, msgID, address):
-        self._counters.refused += 1
         if self._protocol.noisy:
             text = "refused {method!r} to {peer}: {reason} [{msgID}]"
             note(text, msgID, method=method, peer=address, reason=reason)
+        self._counters.refused += 1
 
 
 def _deferredOf(result):

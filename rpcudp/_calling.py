@@ -12,7 +12,8 @@ what came of the calls whose waits it was asked for:
   - C{recovered(address)}: there was an answer after more than one copy;
   - C{unanswered(address)}: there was none, and not because the port was closed.
 
-C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.
+C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.  A
+call that waited for room in our own send buffer is none of the peer's doing, and nothing is told of it.
 """
 
 import functools
@@ -71,7 +72,8 @@ class Trip(object):
             method = getattr(self._waits, name, None)
             if method is not None:
                 method(self._address, *arguments)
-        except Exception:
+        except BaseException:
+            # Whatever it is, the call that this is about has yet to end.
             log.failure("{name} of {waits!r} has failed", name=name, waits=self._waits)
 
 
@@ -135,6 +137,8 @@ class Caller(object):
         if schedule is None:
             called = tuple(address)
             schedule = _ask(waitTimeout, called)
+            if protocol.transport is None:
+                raise RuntimeError("{} cannot be called: {!r} has closed the port".format(method, waitTimeout))
         msgID = self.newMessageID()
         datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
         deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._cancel, msgID))
@@ -146,6 +150,9 @@ class Caller(object):
             if called is not None:
                 deferred._rpcudpTrip = Trip(protocol.transport, waitTimeout, called, self._clock, now)
             self._sendQueue.send(protocol.transport, datagram, peer, msgID)
+            if msgID in self._sendQueue.waiting:
+                # What time it takes from here is not the peer's alone.
+                deferred._rpcudpTrip = None
         except Exception:
             self._counters.called -= 1
             self._forget(msgID)
@@ -188,6 +195,9 @@ class Caller(object):
             trip = getattr(deferred, "_rpcudpTrip", None)
             if trip is not None and trip.transport is self._protocol.transport:
                 trip.ended(outcome[0])
+                if deferred.called:
+                    # It has cancelled the call that was ending.
+                    return
             deferred.callback(outcome)
         finally:
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
@@ -225,7 +235,7 @@ class Caller(object):
         """
         try:
             self._currentSchedule()
-        except (TypeError, ValueError):
+        except Exception:
             # It is the next call that is told of that.
             pass
         return _PATIENCE if self._schedule is None else sum(self._schedule)
@@ -239,7 +249,8 @@ class Caller(object):
         return self._schedule
 
     def _cancel(self, msgID, deferred):
-        self._counters.cancelled += 1
+        if msgID in self._protocol._outstanding:
+            self._counters.cancelled += 1
         self._forget(msgID)
 
     def _forget(self, msgID):
@@ -262,10 +273,13 @@ class Caller(object):
     def _retransmit(self, msgID, datagram, address, waits):
         protocol = self._protocol
         trip = getattr(protocol._outstanding[msgID], "_rpcudpTrip", None)
+        self._wait(msgID, datagram, address, waits)
+        if msgID in self._sendQueue.waiting:
+            # Two of them would be one too many.
+            return
         self._counters.resent += 1
         if protocol.noisy:
             note("calling {peer} again [{msgID}]", msgID, peer=address)
-        self._wait(msgID, datagram, address, waits)
         if trip is not None:
             trip.began = None
         self._sendQueue.send(protocol.transport, datagram, address, msgID)
@@ -282,7 +296,7 @@ def scheduleOf(waitTimeout):
     @raise TypeError: if C{waitTimeout} is no number, schedule, or such an object.
     @raise ValueError: if it is empty or has a wait that is zero, negative or not finite.
     """
-    if callable(getattr(waitTimeout, "waits", None)):
+    if callable(getattr(waitTimeout, "waits", None)) and not isinstance(waitTimeout, type):
         return None
     return _check(waitTimeout, "waitTimeout is {!r}", waitTimeout)
 

@@ -29,7 +29,8 @@ def call(protocol, address, method, arguments=(), waitTimeout=None):
     @return: a L{Deferred} that fires with C{(True, result)}, or C{(False, None)}.
 
     @raise TypeError: if C{protocol}, C{method}, C{arguments} or C{waitTimeout} is not what it has to be.
-    @raise ValueError: if C{waitTimeout} is empty or has a wait that is zero, negative or not finite.
+    @raise ValueError: if C{waitTimeout} is empty or has a wait that is zero, negative or not finite, or C{method} is a
+        native string of Python 2 and not UTF-8.
     """
     caller = getattr(protocol, "_rpcudpCaller", None)
     if not isinstance(caller, Caller):

@@ -7,14 +7,17 @@ RTTVAR, and each further one twice as long as the one before.  Only calls that w
 samples (Karn's rule, section 3).
 
 A wait that was too short is noticed by its copies, and there is no sample then.  So until there is one, the waits of
-the next calls are longer: twice as long for each call that was answered after a copy (section 5.5), which finds the new
-round-trip time of a peer that has become slow; and twice as long, once, where the last calls were not answered at all,
-as a peer that has gone is not worth more.  Where as many as C{FORGET_AFTER} calls in a row were not answered, the
-estimate is likely to be wrong altogether (section 5, at its end), and is forgotten: the next call is made as if nobody
-had ever answered.  So a peer that is now farther than these waits reach is found again as well.
+the next calls are longer.  Each call that was answered after a copy doubles them (section 5.5), and those that were
+made at one time do it once: this finds the new round-trip time of a peer that has become slow.  Where the last calls
+were not answered at all, the waits are twice what the estimate says, and no more: a peer that has gone is not worth it.
+After C{FORGET_AFTER} of such calls in a row the estimate is likely to be wrong altogether (section 5, at its end), and
+is forgotten: the next call is made as if nobody had ever answered, so that a peer that is farther than the waits before
+reach is found as well.
 
-What a stranger can do: no more than not to answer, as only answers to our own calls count.  A peer that was never heard
-has no place in the table that one which was heard could have.
+A peer that has not answered yet is expected to answer as others did when they were new: of each, the first sample
+counts for all.  So no peer has more than one vote in that, and none has one in the waits of others that have answered.
+Only answers to our own calls count, and a peer that was never heard has no place in the table that one which was heard
+could have: whoever forges addresses changes nothing.
 """
 
 import sys
@@ -39,7 +42,6 @@ FORGET_AFTER = 8
 _MOST_ATTEMPTS = 100
 _MOST_SECONDS = 1000000
 
-
 # Doublings; those above it change nothing, as C{longest} is reached before.
 _MOST_DOUBLINGS = 64
 
@@ -50,22 +52,26 @@ class _Estimate(object):
 
     @ivar srtt, rttvar: seconds; C{None} where there is no sample.
 
-    @ivar doublings: calls since then that were answered after a copy.
+    @ivar doublings: how often the waits were doubled since then, as calls were answered after a copy.
 
-    @ivar isDoubtful: whether there was a copy since then, of a call that was not answered, or not yet.
+    @ivar isAsked: whether a call was made since the last of these doublings.
 
-    @ivar isForgotten: whether there were samples, or might have been, that are not to be trusted any more.
+    @ivar isResent: whether a copy was sent since then, of a call that has not ended.
 
     @ivar unanswered: calls in a row, the last ones, that were not answered.
+
+    @ivar isDoubted: whether the waits are doubled for that.
+
+    @ivar isForgotten: whether there were so many of them that what was known is not to be trusted.
     """
 
-    __slots__ = ["srtt", "rttvar", "doublings", "isDoubtful", "isForgotten", "unanswered"]
+    __slots__ = ["srtt", "rttvar", "doublings", "isAsked", "isResent", "unanswered", "isDoubted", "isForgotten"]
 
     def __init__(self):
         self.srtt = self.rttvar = None
-        self.doublings = 0
-        self.isDoubtful = self.isForgotten = False
-        self.unanswered = 0
+        self.doublings = self.unanswered = 0
+        self.isAsked = True
+        self.isResent = self.isDoubted = self.isForgotten = False
 
     def learn(self, seconds):
         """
@@ -117,8 +123,8 @@ class RoundTripWaits(object):
         @type peers: positive L{int}
 
         @raise TypeError: if C{attempts} or C{peers} is no integer, or one of the others no number.
-        @raise ValueError: if C{attempts} or C{peers} is out of range, or not 0 < C{shortest} <= C{first} <=
-            C{longest}, all finite.
+        @raise ValueError: if C{attempts} or C{peers} is out of range, or not 0 < C{shortest} <= C{first} <= C{longest}
+            <= 1,000,000.
         """
         for name, value, limit in [("attempts", attempts, _MOST_ATTEMPTS), ("peers", peers, sys.maxsize)]:
             if not isinstance(value, int):
@@ -165,8 +171,9 @@ class RoundTripWaits(object):
             wait = estimate.srtt + (margin if margin > _GRANULARITY else _GRANULARITY)
             if wait < self._shortest:
                 wait = self._shortest
-        if peer.doublings or peer.isDoubtful:
-            wait *= 2 ** (peer.doublings + peer.isDoubtful)
+        peer.isAsked = True
+        if peer.doublings or peer.isResent or peer.isDoubted:
+            wait *= 2 ** (peer.doublings + (peer.isResent or peer.isDoubted))
         if wait > self._longest:
             wait = self._longest
         return tuple([wait * multiple for multiple in self._multiples])
@@ -193,39 +200,47 @@ class RoundTripWaits(object):
         if seconds > self._longest:
             seconds = self._longest
         peer = self._hear(address)
-        peer.doublings = 0
-        peer.isDoubtful = peer.isForgotten = False
+        if peer.srtt is None:
+            # One for each peer, so that no one peer decides for all others.
+            self._all.learn(seconds)
         peer.learn(seconds)
-        self._all.learn(seconds)
+        peer.doublings = 0
+        peer.isForgotten = False
 
     def resent(self, address):
         """
         Called by the protocol: a copy of a request was sent.
         """
         peer = self._of(address)
-        # It is not expected to be near then.
-        peer.isDoubtful = not peer.isForgotten
+        peer.isResent = not peer.isForgotten
 
     def recovered(self, address):
         """
         Called by the protocol: a call was answered after more than one copy.
         """
         peer = self._hear(address)
-        peer.isDoubtful = False
-        peer.doublings = min(peer.doublings + 1, _MOST_DOUBLINGS)
+        if peer.isAsked:
+            # Calls that were made at one time double the waits once.
+            peer.isAsked = False
+            peer.doublings = min(peer.doublings + 1, _MOST_DOUBLINGS)
 
     def unanswered(self, address):
         """
         Called by the protocol: a call was not answered.
         """
         peer = self._of(address)
+        peer.doublings = 0
+        peer.isResent = False
+        if peer.isForgotten and peer.isAsked:
+            # A call was made as if nobody had answered, and that was no use either.
+            peer.isForgotten = False
+            peer.unanswered = 0
         peer.unanswered += 1
-        peer.isDoubtful = True
-        peer.isForgotten = peer.unanswered % FORGET_AFTER == 0
-        if peer.isForgotten:
+        if peer.unanswered == FORGET_AFTER:
             peer.srtt = peer.rttvar = None
-            peer.doublings = 0
-            peer.isDoubtful = False
+            peer.isForgotten = True
+            peer.isAsked = False
+        peer.isDoubted = not peer.isForgotten
 
     def _find(self, address):
         """
@@ -253,7 +268,11 @@ class RoundTripWaits(object):
         peer = self._heard.pop(address, None) or self._unheard.pop(address, None)
         if peer is not None:
             self._heard[address] = peer
+            if peer.isDoubted:
+                # Doubled for good, until there is a sample.
+                peer.doublings += 1
             peer.unanswered = 0
+            peer.isResent = peer.isDoubted = False
             return peer
         peer = self._heard[address] = _Estimate()
         self._trim()

@@ -68,7 +68,7 @@ class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT)):
     @ivar refused: those for no such method, or with arguments that do not fit it.
     @ivar dropped: those for which there was no place, of C{maxConcurrent}, or no room for their arguments.
     @ivar beingAnswered: those whose handlers are running, or have returned what has no result yet.
-    @ivar remembered: requests in the duplicate request cache.
+    @ivar remembered: requests in the duplicate request cache; those that have expired are in it until the next comes.
 
     The network: C{datagramsReceived == requests + answered + unexpected + malformed}.
 

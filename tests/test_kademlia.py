@@ -16,6 +16,7 @@ from umsgpack import Ext
 
 from rpcudp.calls import call
 from rpcudp.protocol import RPCProtocol
+from rpcudp.roundtrip import RoundTripWaits
 from rpcudp.testing import SimulatedNetwork
 from tests.support import ENVIRONMENT
 
@@ -223,26 +224,59 @@ class SwarmTests(KademliaTestCase):
             self.wait([node.ping(self.address(other), kademlia.toBytes(node.id))])
             node.seen(kademlia.contactOf(kademlia.toBytes(other.id), *self.address(other)))
 
+    def assertLateAfter(self, seconds, node, contact):
+        told, outcome = [], defer.Deferred()
+        node.watch(contact, outcome, lambda *what: told.append(what))
+        self.network.advance(seconds - 0.001)
+        self.assertEqual(told, [])
+        self.network.advance(0.002)
+        self.assertEqual(told, [((None, None), contact)])
+        outcome.callback((True, 1))
+        self.assertEqual(told[1:], [((True, 1), contact)])
+
     def test_nodeIsLateAfterTwoRoundTrips(self):
-        node, dead = self.node(), self.node()
-        self.meet(node, dead, self.node())
-        dead.transport.reactor.crash()
-        began = self.network.seconds()
-        contacts = self.network.run(kademlia.Lookup(node, 5).result)
-        self.assertAlmostEqual(self.network.seconds() - began, 0.08)
-        self.assertNotIn(dead.id, [contact.id for contact in contacts])
+        node, other = self.node(), self.node()
+        self.meet(node, other)
+        self.assertLateAfter(0.08, node, kademlia.contactOf(kademlia.toBytes(other.id), *self.address(other)))
+
+    def test_strangerIsLateAfterItsFirstWaitAndNoLongerThanASecond(self):
+        node = self.node()
+        for first in (0.3, 60):
+            node.waits = RoundTripWaits(first=first, longest=first)
+            self.assertLateAfter(min(first, 1), node, kademlia.contactOf(SOMEBODY, u"10.9.9.9", PORT))
+
+    def test_whatIsInTimeIsNotLate(self):
+        node, told = self.node(), []
+        contact, outcome = kademlia.contactOf(SOMEBODY, u"10.9.9.9", PORT), defer.succeed((True, 1))
+        node.watch(contact, outcome, lambda *what: told.append(what))
+        self.network.advance(10)
+        self.assertEqual(told, [((True, 1), contact)])
+
+    def test_lookupEndsWithoutLateNodesOnlyWhereThereAreOthers(self):
+        # One datagram lost is no reason to give up in a network of two.
+        nodes = self.nodes(2)
+        for lost in range(2):
+            nodes[1].keep(kademlia.hashOf(u"name"), u"value")
+            lose = itertools.chain([()] * (lost + 1), itertools.repeat(None))
+            undo = self.network.rule(lambda datagram: next(lose))
+            self.assertEqual(self.wait([nodes[0].get(u"name")]), [u"value"])
+            undo()
+            undo = self.network.rule(lambda datagram, lose=itertools.chain([()], itertools.repeat(None)): next(lose))
+            self.assertEqual(self.wait([nodes[0].set(u"other {}".format(lost), 1)]), [2])
+            undo()
 
     def test_lateAnswersStillCount(self):
-        node, late, near, far = [self.node() for _ in range(4)]
+        self.patch(kademlia, "K", 2)
+        node, late, near, far = [self.node(number << 150) for number in (0, 8, 11, 9)]
         self.meet(node, late, near)
         self.meet(near, far)
         delays = {self.address(late)[0]: 0.075, self.address(near)[0]: 0.04, self.address(far)[0]: 0.04}
         self.network.rule(lambda datagram: [delays[datagram.source[0]]] if datagram.source[0] in delays else None)
         began = self.network.seconds()
-        contacts = self.network.run(kademlia.Lookup(node, 5).result)
+        contacts = self.network.run(kademlia.Lookup(node, late.id).result)
         # The late one answers after 0.095 seconds, and then the one that the other has told of.
         self.assertAlmostEqual(self.network.seconds() - began, 0.12)
-        self.assertEqual({contact.id for contact in contacts}, {late.id, near.id, far.id})
+        self.assertEqual([contact.id for contact in contacts], [late.id, far.id])
 
     def test_alone(self):
         node = self.node()

@@ -84,6 +84,12 @@ class EstimateTests(WaitsTestCase):
         self.assertWaits(0.6, 1.2, 2.4)
         self.assertIsNone(self.waits.expected(OTHER))
 
+    def test_onePeerHasOneVoteInThat(self):
+        self.waits.answered(PEER, 0.2)
+        for _ in range(20):
+            self.waits.answered(PEER, 7)
+        self.assertWaits(0.6, 1.2, 2.4, peer=OTHER)
+
     def test_portsOfOneHostArePeersEach(self):
         self.waits.answered(PEER, 0.2)
         self.waits.answered((PEER[0], 1), 0.4)
@@ -131,11 +137,35 @@ class BackOffTests(WaitsTestCase):
         self.assertWaits(1.2, 2.4, 4.8)
 
     def test_bothTogether(self):
-        self.waits.recovered(PEER)
         self.waits.unanswered(PEER)
-        self.assertWaits(2.4, 4.8, 9.6)
+        self.assertWaits(1.2, 2.4, 4.8)
         self.waits.recovered(PEER)
         self.assertWaits(2.4, 4.8, 9.6)
+        self.waits.recovered(PEER)
+        self.assertWaits(4.8, 9.6, 19.2)
+        # It may well have gone then.
+        self.waits.unanswered(PEER)
+        self.assertWaits(1.2, 2.4, 4.8)
+
+    def test_callsMadeAtOneTimeDoubleOnce(self):
+        for wait in (1.2, 2.4):
+            for _ in range(10):
+                self.waits.waits(PEER)
+            for told in (self.waits.resent, self.waits.resent, self.waits.recovered):
+                for _ in range(10):
+                    told(PEER)
+            self.assertWaits(wait, 2 * wait, 4 * wait)
+
+    def test_callsMadeAtOneTimeHaveItForgottenForTheNext(self):
+        for count in (FORGET_AFTER, FORGET_AFTER + 1, 100):
+            self.waits.answered(PEER, 0.2)
+            for _ in range(count):
+                self.waits.waits(PEER)
+            for _ in range(count):
+                self.waits.unanswered(PEER)
+            self.assertWaits(1, 2, 4)
+            self.waits.unanswered(PEER)
+            self.assertLess(self.waits.waits(PEER)[0], 2)
 
     def test_sampleEndsBoth(self):
         self.waits.unanswered(PEER)
@@ -179,6 +209,7 @@ class BackOffTests(WaitsTestCase):
 
     def test_noEndOfCopiesOverflows(self):
         for _ in range(5000):
+            self.waits.waits(PEER)
             self.waits.recovered(PEER)
         self.assertWaits(8, 16, 32)
 
@@ -255,6 +286,7 @@ class ArgumentTests(SynchronousTestCase):
         for options in ({"attempts": 100, "longest": 1000000}, {"attempts": 1}, {"shortest": 1e-300, "first": 1e-300}):
             waits = RoundTripWaits(**options)
             for _ in range(100):
+                waits.waits(PEER)
                 waits.recovered(PEER)
             protocol = RPCProtocol(waitTimeout=waits)
             schedule = waits.waits(PEER)
@@ -359,9 +391,30 @@ class SimulatedTests(NetworkTestCase):
         self.assertEqual(self.call(far, 20)[0], 20)
         self.assertAlmostEqual(self.waits.expected(far), 4)
 
+    def test_soIsItWhereManyCallsAreMadeAtOneTime(self):
+        for count in (3, 7, 9):
+            address = self.peer("10.1.2.{}".format(count))
+            self.call(address, 50)
+            self.latency[address[0]] = 3
+            calls = 0
+            while not self.network.run(DeferredList([self.caller.echo(address) for _ in range(count)]))[0][1][0]:
+                calls += count
+            self.assertLess(calls, FORGET_AFTER + count)
+
+    def test_hiccupIsNotHeldAgainstAPeerForLong(self):
+        address = self.peer(latency=0.01)
+        self.call(address)
+        self.latency[address[0]] = 0.06
+        self.network.run(DeferredList([self.caller.echo(address) for _ in range(10)]))
+        self.assertLess(self.waits.waits(address)[0], 0.5)
+        self.network.host(address[0]).crash()
+        self.assertLess(self.call(address, 5)[1], 10)
+
     def test_deadOneStaysCheap(self):
-        address, dead = self.peer(), ("10.1.0.9", 1234)
-        self.call(address, 50)
+        dead = ("10.1.0.99", 1234)
+        for number in range(2, 12):
+            address = self.peer("10.1.0.{}".format(number))
+            self.call(address, 10)
         _, lost = self.call(dead, 100)
         # A single wait of 5 seconds is 500, and waits that double each time 2,400.
         self.assertLess(lost, 250)

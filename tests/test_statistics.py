@@ -8,6 +8,7 @@ import socket
 
 from twisted.internet import defer
 from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import globalLogPublisher
 
 from rpcudp import _sending
 from rpcudp.exceptions import MalformedMessage
@@ -155,6 +156,23 @@ class AnswererTests(StatisticsTestCase):
         self.assertRequest(request(u"fail"), failed=1, remembered=1)
         self.assertRequest(request(u"unsendable"), failed=1, remembered=1)
         self.assertEqual(len(self.flushLoggedErrors()), 2)
+
+    def test_itAddsUpForWhatObservesTheLog(self):
+        self.protocol.noisy = True
+        seen = []
+
+        def observe(event):
+            if event.get("log_namespace") == "rpcudp.protocol":
+                seen.append((event["log_format"], sums(statistics(self.protocol))))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        for method in (u"fail", u"nothing", u"unsendable", u"later", u"echo"):
+            self.receive(request(method))
+        self.protocol.deferred.errback(ValueError("on purpose"))
+        self.flushLoggedErrors()
+        self.assertEqual([wrong for wrong in seen if wrong[1]], [])
+        self.assertGreater(len(seen), 4)
 
     def test_refused(self):
         self.assertRequest(request(u"nothing"), refused=1, remembered=1)

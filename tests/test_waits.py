@@ -14,7 +14,7 @@ from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import statistics
 from tests.simulated import NetworkTestCase, Node
 from tests.support import THERE as STRANGER
-from tests.support import ProtocolTestCase, request
+from tests.support import ProtocolTestCase, request, sums
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 PEER = (THERE, 1234)
@@ -135,6 +135,15 @@ class AskedTests(WaitsTestCase):
         self.assertRaises(ValueError, self.caller.echo, PEER)
         self.nothingIsPending()
 
+    def test_mayCloseThePort(self):
+        def waits(address):
+            self.port.connectionLost()
+            return 1
+
+        self.waits.waits = waits
+        self.assertIn("closed the port", str(self.assertRaises(RuntimeError, self.caller.echo, PEER)))
+        self.nothingIsPending()
+
     def test_mayBeReplacedAtAnyTime(self):
         self.lose(*range(100))
         first = self.caller.echo(PEER)
@@ -149,7 +158,7 @@ class AskedTests(WaitsTestCase):
         self.assertEqual(self.waits.names(), ["waits", "resent", "resent", "unanswered"])
 
     def test_whatIsNoSuchObject(self):
-        for wrong in (object(), None, {}, "5", type("NotCallable", (object,), {"waits": 5})()):
+        for wrong in (object(), None, {}, "5", type("NotCallable", (object,), {"waits": 5})(), Waits):
             self.assertRaises(TypeError, RPCProtocol, waitTimeout=wrong)
 
     def test_methodsThatItLacksAreNotNeeded(self):
@@ -227,6 +236,48 @@ class ToldTests(WaitsTestCase):
             self.assertEqual(outcome[0], name != "unanswered")
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
             self.nothingIsPending()
+
+    def test_alsoWhatIsNoException(self):
+        class Stop(BaseException):
+            pass
+
+        def stop(*arguments):
+            raise Stop("on purpose")
+
+        for name, lost in [("answered", 0), ("unanswered", 3)]:
+            self.waits = self.caller._waitTimeout = Waits()
+            setattr(self.waits, name, stop)
+            self.lose(*range(lost))
+            self.assertEqual(self.network.run(self.caller.echo(PEER, 1))[0], name == "answered")
+            self.assertEqual(len(self.flushLoggedErrors(Stop)), 1)
+
+    def test_theyMayCancelTheVeryCall(self):
+        for name, lost in [("answered", 0), ("recovered", 1), ("resent", 1), ("unanswered", 3)]:
+            self.waits = self.caller._waitTimeout = Waits()
+            setattr(self.waits, name, lambda *arguments: deferred.cancel())
+            self.lose(*range(lost))
+            deferred = self.caller.echo(PEER, 1)
+            self.network.advance(20)
+            self.failureResultOf(deferred, defer.CancelledError)
+            self.assertEqual(sums(statistics(self.caller)), [])
+            self.nothingIsPending()
+
+    def test_nothingOfACallThatWaitedForRoomHere(self):
+        transport = self.caller.transport
+        write = transport.write
+
+        def full(datagram, address):
+            raise socket.error(errno.EAGAIN, "full")
+
+        transport.write = full
+        deferred = self.caller.echo(PEER)
+        self.network.advance(1.5)
+        transport.write = write
+        self.assertTrue(self.network.run(deferred)[0])
+        self.assertEqual(self.waits.names(), ["waits"])
+        # The second copy would have been one with the first.
+        figures = statistics(self.caller)
+        self.assertEqual((figures.datagramsSent, figures.resent), (1, 0))
 
     def test_theyMayMakeCallsCancelThemOrCloseThePort(self):
         others = []
