@@ -25,6 +25,7 @@ OURS = "this library"
 FAST = "this library [fast]"
 FORGETFUL = ", no duplicate request cache"
 SIMULATED = ", on a simulated network"
+ROUNDTRIP = ", waits of RoundTripWaits"
 PUBLISHED = "rpcudp 2.1"
 ECHO = "bare UDP echo"
 
@@ -42,9 +43,11 @@ def contenders():
         Contender(FAST, "rpcudp", [wheel + "[fast]"]),
         Contender(FAST + FORGETFUL, "forgetful", [wheel + "[fast]"]),
         Contender(FAST + SIMULATED, "simulated", [wheel + "[fast]"]),
+        Contender(FAST + ROUNDTRIP, "roundtrip", [wheel + "[fast]"]),
         Contender(OURS, "rpcudp", [wheel]),
         Contender(OURS + FORGETFUL, "forgetful", [wheel]),
         Contender(OURS + SIMULATED, "simulated", [wheel]),
+        Contender(OURS + ROUNDTRIP, "roundtrip", [wheel]),
         Contender(PUBLISHED, "rpcudp", ["rpcudp==2.1"]),
         Contender("rpcudp 5.0.1, asyncio", "asyncio", ["rpcudp==5.0.1"]),
         Contender("rpcudp 5.0.1, uvloop", "uvloop", ["rpcudp==5.0.1", "uvloop"]),
@@ -102,9 +105,10 @@ def printTable(head, rows):
 
 def usable(runners):
     """
-    @return: the contenders that somebody might use.
+    @return: the contenders that are compared with others.
     """
-    return [contender for contender in runners if contender.script not in ("echo", "forgetful", "simulated")]
+    others = ("echo", "forgetful", "simulated", "roundtrip")
+    return [contender for contender in runners if contender.script not in others]
 
 
 def report(runners, results):
@@ -122,6 +126,7 @@ def report(runners, results):
         printTable(["times " + base] + heads, [ratios(name, base) for name in (FAST, OURS)])
     printTable(["times itself" + FORGETFUL] + heads, [ratios(name, name + FORGETFUL) for name in (FAST, OURS)])
     printTable(["times itself over loopback"] + heads, [ratios(name + SIMULATED, name) for name in (FAST, OURS)])
+    printTable(["times itself with one wait"] + heads, [ratios(name + ROUNDTRIP, name) for name in (FAST, OURS)])
 
 
 def draw(runners, results, path):

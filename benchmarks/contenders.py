@@ -76,9 +76,11 @@ class Load(object):
         self.stop()
 
 
-def caller(reactor, method, load, **options):
+def caller(reactor, method, load, waitTimeout=5, **options):
     """
     @param reactor: what the server and a client are to listen on.
+
+    @param waitTimeout: of the client.
 
     @param options: of the server.
 
@@ -93,7 +95,7 @@ def caller(reactor, method, load, **options):
         def rpc_find_node(self, sender, nodeID, key):
             return NODES
 
-    client = RPCProtocol()
+    client = RPCProtocol(waitTimeout)
     reactor.listenUDP(0, client, interface=HOST)
     server = (HOST, reactor.listenUDP(0, Server(**options), interface=HOST).getHost().port)
 
@@ -137,6 +139,15 @@ def forgetful(method, load):
     Ours, without the duplicate request cache.
     """
     rpcudp(method, load, duplicateLifetime=0)
+
+
+def roundtrip(method, load):
+    """
+    Ours, with waits that know the peer.
+    """
+    from rpcudp.roundtrip import RoundTripWaits
+
+    rpcudp(method, load, waitTimeout=RoundTripWaits())
 
 
 def asyncio_(method, load):
@@ -254,6 +265,7 @@ if __name__ == "__main__":
         "rpcudp": rpcudp,
         "forgetful": forgetful,
         "simulated": simulated,
+        "roundtrip": roundtrip,
         "asyncio": asyncio_,
         "uvloop": uvloop,
         "amp": amp,
