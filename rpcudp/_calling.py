@@ -142,7 +142,6 @@ class Caller(object):
         msgID = self.newMessageID()
         datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
         deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._cancel, msgID))
-        self._counters.called += 1
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
@@ -154,7 +153,6 @@ class Caller(object):
                 # What time it takes from here is not the peer's alone.
                 deferred._rpcudpTrip = None
         except Exception:
-            self._counters.called -= 1
             self._forget(msgID)
             raise
         return deferred

@@ -190,8 +190,9 @@ class SendQueue(object):
                 return code
             self._lose(datagram, address, error)
             return None
-        self._counters.datagramsSent += 1
-        self._counters.bytesSent += len(datagram)
+        counters = self._counters
+        counters.datagramsSent += 1
+        counters.bytesSent += len(datagram)
         return None
 
     def _lose(self, datagram, address, reason):

@@ -188,9 +188,7 @@ class RPCProtocol(DatagramProtocol, object):
             peer = connectedPeer(self.transport)
             if peer is not None and peer[:2] != address[:2]:
                 return
-        counters = self._rpcudpCounters
-        counters.datagramsReceived += 1
-        counters.bytesReceived += len(datagram)
+        self._rpcudpCounters.bytesReceived += len(datagram)
         kind = datagram[:1]
         kinds = self._rpcudpKinds
         if kind == kinds.response:
@@ -198,7 +196,7 @@ class RPCProtocol(DatagramProtocol, object):
         elif kind == kinds.request:
             self._rpcudpAnswerer.receive(datagram, address)
         else:
-            counters.malformed += 1
+            self._rpcudpCounters.malformed += 1
             if self.noisy:
                 noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), address)
 

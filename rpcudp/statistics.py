@@ -2,41 +2,26 @@
 How many calls, requests and datagrams a protocol has had so far, for whoever operates a node.
 
 They are plain integers, counted where a thing happens, and read when somebody asks: nothing here is called back, and
-nothing is computed that nobody asks for.  Rates are differences of what was read at two times.
+nothing is computed that nobody asks for.  What follows from others is not counted: a call has ended in one of three
+ways, or is in flight.  Rates are differences of what was read at two times.
 """
 
 from collections import namedtuple
 
 __all__ = ["Statistics", "statistics"]
 
-_COUNTED = [
-    "called",
-    "answered",
-    "unanswered",
-    "cancelled",
-    "resent",
-    "requests",
-    "served",
-    "failed",
-    "repeated",
-    "refused",
-    "dropped",
-    "datagramsReceived",
-    "bytesReceived",
-    "malformed",
-    "unexpected",
-    "datagramsSent",
-    "bytesSent",
-    "lost",
-]
+_COUNTED = ["answered", "unanswered", "cancelled", "resent"]
+_COUNTED += ["requests", "served", "failed", "repeated", "refused", "dropped"]
+_COUNTED += ["bytesReceived", "malformed", "unexpected", "datagramsSent", "bytesSent", "lost"]
 
-# What is there now.
+# What is there now, and what follows from the others.
 _PRESENT = ["inFlight", "beingAnswered", "remembered", "waiting"]
+_DERIVED = ["called", "datagramsReceived"]
 
 
 class Counters(object):
     """
-    What of L{Statistics} is counted and not looked up: of one protocol, since that was made.
+    What of L{Statistics} is counted, and neither looked up nor derived: of one protocol, since that was made.
     """
 
     __slots__ = _COUNTED
@@ -46,7 +31,7 @@ class Counters(object):
             setattr(self, name, 0)
 
 
-class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT)):
+class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT + _DERIVED)):
     """
     What has happened since a protocol was made, in whole numbers, and what is there now.
 
@@ -100,7 +85,11 @@ def statistics(protocol):
     counters = getattr(protocol, "_rpcudpCounters", None)
     if not isinstance(counters, Counters):
         raise TypeError("protocol is {!r}, and not an RPCProtocol".format(protocol))
-    counted = [getattr(counters, name) for name in _COUNTED]
-    answerer = protocol._rpcudpAnswerer
-    present = [len(protocol._outstanding), answerer.inHand, answerer.remembered, len(protocol._rpcudpSendQueue.waiting)]
-    return Statistics(*counted + present)
+    figures = {name: getattr(counters, name) for name in _COUNTED}
+    figures["inFlight"] = len(protocol._outstanding)
+    figures["beingAnswered"] = protocol._rpcudpAnswerer.inHand
+    figures["remembered"] = protocol._rpcudpAnswerer.remembered
+    figures["waiting"] = len(protocol._rpcudpSendQueue.waiting)
+    figures["called"] = sum(figures[name] for name in ("answered", "unanswered", "cancelled", "inFlight"))
+    came = ("requests", "answered", "unexpected", "malformed")
+    return Statistics(datagramsReceived=sum(figures[name] for name in came), **figures)
