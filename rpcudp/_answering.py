@@ -132,6 +132,7 @@ class Answerer(object):
         transport = protocol.transport
         if transport is None:
             # A subclass has waited for too long: there is no port to answer from.
+            self._counters.failed += 1
             return
         if self._duplicates is not None:
             answer = self._duplicates.begin(msgID, address)
@@ -196,18 +197,25 @@ class Answerer(object):
             return result
 
         def fail(failure):
-            if isLateMisfit(handler, failure):
-                self._refuse(method, failure.value, msgID, address)
-            else:
-                self._fail(failure, method, address)
-            release()
+            try:
+                if isLateMisfit(handler, failure):
+                    self._refuse(method, failure.value, msgID, address)
+                else:
+                    self._fail(failure, method, address)
+            finally:
+                release()
             return _FAILED
 
         self._places.take(sender, 1)
         self._bytes.take(sender, weight)
         if self._stuckSince is None:
             self._stuckSince = self._clock().seconds()
-        deferred.addCallbacks(answer, fail)
+        # It has a place now, and may fire at once.
+        self._running -= 1
+        try:
+            deferred.addCallbacks(answer, fail)
+        finally:
+            self._running += 1
 
     def _answerAgain(self, answer, msgID, address):
         self._counters.repeated += 1
@@ -245,8 +253,10 @@ class Answerer(object):
 
     def _fail(self, failure, method, address):
         # Counted last, as what observes the log may ask for the figures.
-        logFailure(failure, method, address)
-        self._counters.failed += 1
+        try:
+            logFailure(failure, method, address)
+        finally:
+            self._counters.failed += 1
 
     def _refuse(self, method, reason, msgID, address):
         if self._protocol.noisy:

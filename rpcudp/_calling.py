@@ -9,11 +9,14 @@ what came of the calls whose waits it was asked for:
     several copies is nobody's round-trip time, as it cannot be known which of them was answered (Karn's rule, RFC 6298
     section 3).  Nor is one that a clock which was set back has made negative;
   - C{resent(address)}: a copy was sent;
-  - C{recovered(address)}: there was an answer after more than one copy;
-  - C{unanswered(address)}: there was none, and not because the port was closed.
+  - C{unanswered(address)}: there was no answer, and not because the port was closed;
+  - C{ended(address, wait, copies, seconds)}, instead of all these: a call has ended, whose first wait was so long, and
+    of which so many copies were sent; C{seconds} is C{None} where there was no answer.  Only this tells calls to one
+    peer apart that were made before and after its waits have changed.
 
 C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.  A
-call that waited for room in our own send buffer is none of the peer's doing, and nothing is told of it.
+call of which a copy waited for room in our own send buffer, or was refused by our own system, is none of the peer's
+doing, and nothing is told of its end.
 """
 
 import functools
@@ -39,35 +42,46 @@ class Trip(object):
 
     @ivar transport: of the port that the call went out from.
 
-    @ivar began: the time when the call was made, or C{None} once there was more than one copy.
+    @ivar copies: how often its request was sent.
 
     @ivar _waits: the object.
 
     @ivar _address: the peer.
 
+    @ivar _wait: the first wait, in seconds.
+
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+
+    @ivar _began: the time when the call was made.
     """
 
-    __slots__ = ["transport", "began", "_waits", "_address", "_clock"]
+    __slots__ = ["transport", "copies", "_waits", "_address", "_wait", "_clock", "_began"]
 
-    def __init__(self, transport, waits, address, clock, began):
+    def __init__(self, transport, waits, address, wait, clock, began):
         self.transport = transport
-        self.began = began
+        self.copies = 1
         self._waits = waits
         self._address = address
+        self._wait = wait
         self._clock = clock
+        self._began = began
+
+    def resent(self):
+        if not hasattr(self._waits, "ended"):
+            self._tell("resent")
 
     def ended(self, isAnswered):
-        if not isAnswered:
-            self.tell("unanswered")
-        elif self.began is None:
-            self.tell("recovered")
-        else:
-            seconds = self._clock().seconds() - self.began
-            if seconds >= 0:
-                self.tell("answered", seconds)
+        seconds = self._clock().seconds() - self._began if isAnswered else None
+        if seconds is not None and seconds < 0 and self.copies == 1:
+            return
+        if hasattr(self._waits, "ended"):
+            self._tell("ended", self._wait, self.copies, seconds)
+        elif not isAnswered:
+            self._tell("unanswered")
+        elif self.copies == 1:
+            self._tell("answered", seconds)
 
-    def tell(self, name, *arguments):
+    def _tell(self, name, *arguments):
         try:
             method = getattr(self._waits, name, None)
             if method is not None:
@@ -147,10 +161,11 @@ class Caller(object):
         try:
             now = self._wait(msgID, datagram, peer, schedule)
             if called is not None:
-                deferred._rpcudpTrip = Trip(protocol.transport, waitTimeout, called, self._clock, now)
+                trip = Trip(protocol.transport, waitTimeout, called, schedule[0], self._clock, now)
+                deferred._rpcudpTrip = trip
+            lost = self._counters.lost
             self._sendQueue.send(protocol.transport, datagram, peer, msgID)
-            if msgID in self._sendQueue.waiting:
-                # What time it takes from here is not the peer's alone.
+            if self._counters.lost != lost or msgID in self._sendQueue.waiting:
                 deferred._rpcudpTrip = None
         except Exception:
             self._forget(msgID)
@@ -180,9 +195,12 @@ class Caller(object):
 
     def end(self, msgID, outcome):
         """
-        The call with C{msgID}, which is in flight, has its outcome.
+        The call with C{msgID} has its outcome.
         """
-        deferred = self._protocol._outstanding.pop(msgID)
+        deferred = self._protocol._outstanding.pop(msgID, None)
+        if deferred is None:
+            # What observes the log has cancelled it just now.
+            return
         if outcome[0]:
             self._counters.answered += 1
         else:
@@ -270,7 +288,8 @@ class Caller(object):
 
     def _retransmit(self, msgID, datagram, address, waits):
         protocol = self._protocol
-        trip = getattr(protocol._outstanding[msgID], "_rpcudpTrip", None)
+        deferred = protocol._outstanding[msgID]
+        trip = getattr(deferred, "_rpcudpTrip", None)
         self._wait(msgID, datagram, address, waits)
         if msgID in self._sendQueue.waiting:
             # Two of them would be one too many.
@@ -279,10 +298,14 @@ class Caller(object):
         if protocol.noisy:
             note("calling {peer} again [{msgID}]", msgID, peer=address)
         if trip is not None:
-            trip.began = None
+            trip.copies += 1
+        lost = self._counters.lost
         self._sendQueue.send(protocol.transport, datagram, address, msgID)
         if trip is not None:
-            trip.tell("resent")
+            if self._counters.lost != lost or msgID in self._sendQueue.waiting:
+                deferred._rpcudpTrip = None
+            else:
+                trip.resent()
 
 
 def scheduleOf(waitTimeout):

@@ -7,15 +7,17 @@ RTTVAR, and each further one twice as long as the one before.  Only calls that w
 samples (Karn's rule, section 3).
 
 A wait that was too short is noticed by its copies, and there is no sample then.  So until there is one, the waits of
-the next calls are longer.  Each call that was answered after a copy doubles them (section 5.5), and those that were
-made at one time do it once: this finds the new round-trip time of a peer that has become slow.  Where the last calls
-were not answered at all, the waits are twice what the estimate says, and no more: a peer that has gone is not worth it.
-After C{FORGET_AFTER} of such calls in a row the estimate is likely to be wrong altogether (section 5, at its end), and
-is forgotten: the next call is made as if nobody had ever answered, so that a peer that is farther than the waits before
-reach is found as well.
+the next calls are longer.  After a call that was answered after a copy, they are twice what its own were (section 5.5):
+this finds the new round-trip time of a peer that has become slow.  After one that was not answered at all, they are
+twice what the estimate says, and no more: a peer that has gone is not worth it; of what they were before, half is left
+at least, as it may have been bad luck.  After C{FORGET_AFTER} of such calls in a row the estimate is likely to be wrong
+altogether (section 5, at its end), and is forgotten: the next call is made as if nobody had ever answered, so that a
+peer that is farther than the waits before reach is found as well.  What comes of calls with shorter waits than those of
+the present says nothing of these.
 
 A peer that has not answered yet is expected to answer as others did when they were new: of each, the first sample
-counts for all.  So no peer has more than one vote in that, and none has one in the waits of others that have answered.
+counts for all.  So no peer that is remembered has more than one vote in that, and none in the waits of others that have
+answered.
 Only answers to our own calls count, and a peer that was never heard has no place in the table that one which was heard
 could have: whoever forges addresses changes nothing.
 """
@@ -42,8 +44,12 @@ FORGET_AFTER = 8
 _MOST_ATTEMPTS = 100
 _MOST_SECONDS = 1000000
 
-# Doublings; those above it change nothing, as C{longest} is reached before.
-_MOST_DOUBLINGS = 64
+# How much longer the waits of the present have to be than those of a call for that to say nothing of them.  They are
+# doubled, or a little longer by what was learnt meanwhile.
+_SHORTER = 1.5
+
+# Of the places in the table, the part that is kept for peers that have not answered yet.
+_NEWCOMERS = 10
 
 
 class _Estimate(object):
@@ -52,26 +58,21 @@ class _Estimate(object):
 
     @ivar srtt, rttvar: seconds; C{None} where there is no sample.
 
-    @ivar doublings: how often the waits were doubled since then, as calls were answered after a copy.
-
-    @ivar isAsked: whether a call was made since the last of these doublings.
-
-    @ivar isResent: whether a copy was sent since then, of a call that has not ended.
+    @ivar least: for how many seconds the first wait lasts at least, until there is a sample.
 
     @ivar unanswered: calls in a row, the last ones, that were not answered.
 
-    @ivar isDoubted: whether the waits are doubled for that.
-
     @ivar isForgotten: whether there were so many of them that what was known is not to be trusted.
+
+    @ivar hasVoted: whether the first sample has counted for all peers.
     """
 
-    __slots__ = ["srtt", "rttvar", "doublings", "isAsked", "isResent", "unanswered", "isDoubted", "isForgotten"]
+    __slots__ = ["srtt", "rttvar", "least", "unanswered", "isForgotten", "hasVoted"]
 
     def __init__(self):
         self.srtt = self.rttvar = None
-        self.doublings = self.unanswered = 0
-        self.isAsked = True
-        self.isResent = self.isDoubted = self.isForgotten = False
+        self.least = self.unanswered = 0
+        self.isForgotten = self.hasVoted = False
 
     def learn(self, seconds):
         """
@@ -162,7 +163,17 @@ class RoundTripWaits(object):
         @return: for how many seconds the call waits after each time that it is sent.
         @rtype: L{tuple}
         """
-        peer = self._find(address)
+        wait = self._wait(self._find(address))
+        return tuple([wait * multiple for multiple in self._multiples])
+
+    def _wait(self, peer, least=None):
+        """
+        @type peer: L{_Estimate}
+
+        @param least: instead of that of C{peer}.
+
+        @return: for how many seconds the first copy of a request waits.
+        """
         estimate = self._all if peer.srtt is None else peer
         if estimate.srtt is None or peer.isForgotten:
             wait = self._first
@@ -171,12 +182,11 @@ class RoundTripWaits(object):
             wait = estimate.srtt + (margin if margin > _GRANULARITY else _GRANULARITY)
             if wait < self._shortest:
                 wait = self._shortest
-        peer.isAsked = True
-        if peer.doublings or peer.isResent or peer.isDoubted:
-            wait *= 2 ** (peer.doublings + (peer.isResent or peer.isDoubted))
-        if wait > self._longest:
-            wait = self._longest
-        return tuple([wait * multiple for multiple in self._multiples])
+        if least is None:
+            least = peer.least
+        if wait < least:
+            wait = least
+        return wait if wait < self._longest else self._longest
 
     def expected(self, address):
         """
@@ -186,61 +196,77 @@ class RoundTripWaits(object):
         """
         return self._find(address).srtt
 
+    def ended(self, address, wait, copies, seconds):
+        """
+        Called by the protocol: a call has ended.
+
+        @param address: the C{(ip, port)} pair of the peer.
+
+        @param wait: for how many seconds its first copy has waited, or would have.
+
+        @param copies: how often it was sent.
+
+        @param seconds: after how many seconds the answer came, or C{None} if none came.
+
+        @raise ValueError: if they are negative or not finite, and there was one copy.
+        """
+        if seconds is None:
+            self._missed(self._of(address), wait)
+        elif copies > 1:
+            peer = self._hear(address)
+            peer.unanswered = 0
+            peer.least = max(peer.least, min(2 * wait, self._longest))
+        elif not 0 <= seconds <= sys.float_info.max:
+            raise ValueError("seconds is {!r}, and negative or not finite".format(seconds))
+        else:
+            # There would have been a copy before, had the clock not been set forward, or the program been busy.
+            if seconds > self._longest:
+                seconds = self._longest
+            peer = self._hear(address)
+            if not peer.hasVoted:
+                peer.hasVoted = True
+                self._all.learn(seconds)
+            peer.learn(seconds)
+            peer.least = peer.unanswered = 0
+            peer.isForgotten = False
+
     def answered(self, address, seconds):
         """
-        Called by the protocol: a call was answered after a single copy.
+        A call was answered after a single copy, after so many seconds.  This and the following are for those who make
+        calls by other means than L{rpcudp.protocol.RPCProtocol}, which calls L{ended}.
 
-        @param seconds: after how many seconds.
-
-        @raise ValueError: if they are negative or not finite.
+        @raise ValueError: if C{seconds} is negative or not finite.
         """
-        if not 0 <= seconds <= sys.float_info.max:
-            raise ValueError("seconds is {!r}, and negative or not finite".format(seconds))
-        # There would have been a copy before, had the clock not been set forward, or the program been busy.
-        if seconds > self._longest:
-            seconds = self._longest
-        peer = self._hear(address)
-        if peer.srtt is None:
-            # One for each peer, so that no one peer decides for all others.
-            self._all.learn(seconds)
-        peer.learn(seconds)
-        peer.doublings = 0
-        peer.isForgotten = False
+        self.ended(address, 0, 1, seconds)
 
     def resent(self, address):
         """
-        Called by the protocol: a copy of a request was sent.
+        A call with the waits of the present was answered after a copy.
         """
-        peer = self._of(address)
-        peer.isResent = not peer.isForgotten
-
-    def recovered(self, address):
-        """
-        Called by the protocol: a call was answered after more than one copy.
-        """
-        peer = self._hear(address)
-        if peer.isAsked:
-            # Calls that were made at one time double the waits once.
-            peer.isAsked = False
-            peer.doublings = min(peer.doublings + 1, _MOST_DOUBLINGS)
+        self.ended(address, self.waits(address)[0], 2, 0)
 
     def unanswered(self, address):
         """
-        Called by the protocol: a call was not answered.
+        A call with the waits of the present was not answered.
         """
-        peer = self._of(address)
-        peer.doublings = 0
-        peer.isResent = False
-        if peer.isForgotten and peer.isAsked:
-            # A call was made as if nobody had answered, and that was no use either.
+        self.ended(address, self.waits(address)[0], 1, None)
+
+    def _missed(self, peer, wait):
+        """
+        A call whose first wait was C{wait} was not answered.
+        """
+        if wait < self._wait(peer) / _SHORTER:
+            return
+        if peer.isForgotten:
+            # That was no use either.
             peer.isForgotten = False
             peer.unanswered = 0
         peer.unanswered += 1
+        peer.least = max(2 * self._wait(peer, 0), peer.least / 2.0)
         if peer.unanswered == FORGET_AFTER:
             peer.srtt = peer.rttvar = None
+            peer.least = 0
             peer.isForgotten = True
-            peer.isAsked = False
-        peer.isDoubted = not peer.isForgotten
 
     def _find(self, address):
         """
@@ -266,21 +292,17 @@ class RoundTripWaits(object):
         """
         address = tuple(address)
         peer = self._heard.pop(address, None) or self._unheard.pop(address, None)
-        if peer is not None:
-            self._heard[address] = peer
-            if peer.isDoubted:
-                # Doubled for good, until there is a sample.
-                peer.doublings += 1
-            peer.unanswered = 0
-            peer.isResent = peer.isDoubted = False
-            return peer
-        peer = self._heard[address] = _Estimate()
+        if peer is None:
+            peer = _Estimate()
+        self._heard[address] = peer
         self._trim()
         return peer
 
     def _trim(self):
         """
-        A peer was added: forget one where there are too many.
+        Forget peers where there are too many.
         """
+        if len(self._heard) > self._peers - self._peers // _NEWCOMERS:
+            self._heard.popitem(last=False)
         if len(self._heard) + len(self._unheard) > self._peers:
-            (self._unheard or self._heard).popitem(last=False)
+            self._unheard.popitem(last=False)

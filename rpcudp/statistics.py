@@ -66,8 +66,8 @@ class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT + _DERIVED)):
     @ivar lost: datagrams that it refused, or that were given up while they waited for room in the send buffer.
     @ivar waiting: those that are waiting for that now.
 
-    A subclass that overrides hooks of L{rpcudp.protocol.RPCProtocol}, such as C{_acceptRequest}, or calls them itself,
-    may be outside of these sums.
+    A subclass that overrides hooks of L{rpcudp.protocol.RPCProtocol}, such as C{_acceptRequest}, calls them itself, or
+    replaces C{_outstanding}, may be outside of these sums.
     """
 
     __slots__ = ()

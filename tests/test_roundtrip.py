@@ -62,8 +62,7 @@ class EstimateTests(WaitsTestCase):
     def test_firstWaitIsNotOverTheLongest(self):
         self.waits.answered(PEER, 7)
         self.assertWaits(8, 16, 32)
-        for _ in range(3):
-            self.waits.recovered(PEER)
+        self.waits.resent(PEER)
         self.assertWaits(8, 16, 32)
 
     def test_longerSampleThanTheLongestWaitCountsAsThat(self):
@@ -88,6 +87,8 @@ class EstimateTests(WaitsTestCase):
         self.waits.answered(PEER, 0.2)
         for _ in range(20):
             self.waits.answered(PEER, 7)
+            for _ in range(FORGET_AFTER):
+                self.waits.unanswered(PEER)
         self.assertWaits(0.6, 1.2, 2.4, peer=OTHER)
 
     def test_portsOfOneHostArePeersEach(self):
@@ -112,67 +113,70 @@ class BackOffTests(WaitsTestCase):
 
     def test_eachCallAnsweredAfterACopyDoubles(self):
         for wait in (1.2, 2.4, 4.8, 8, 8):
+            self.waits.ended(PEER, self.waits.waits(PEER)[0], 2, 3)
+            self.assertWaits(wait, 2 * wait, 4 * wait)
+        self.waits.answered(PEER, 0.2)
+        for wait in (1, 2):
+            # Told by hand, with the waits of the present.
             self.waits.resent(PEER)
-            self.waits.resent(PEER)
-            self.waits.recovered(PEER)
             self.assertWaits(wait, 2 * wait, 4 * wait)
 
     def test_thatOfAPeerAlone(self):
         self.waits.resent(PEER)
-        self.waits.recovered(PEER)
         self.assertWaits(0.6, 1.2, 2.4, peer=OTHER)
+
+    def test_callsMadeAtOneTimeDoubleOnce(self):
+        for _ in range(10):
+            self.waits.ended(PEER, 0.6, 2, 3)
+        self.assertWaits(1.2, 2.4, 4.8)
+        self.waits.ended(PEER, 1.2, 2, 3)
+        # Those that were made before are no news.
+        for _ in range(10):
+            self.waits.ended(PEER, 0.6, 3, 3)
+        self.assertWaits(2.4, 4.8, 9.6)
 
     def test_callsThatWereNotAnsweredDoubleOnceAndNoMore(self):
         for _ in range(FORGET_AFTER - 1):
-            self.waits.resent(PEER)
             self.waits.unanswered(PEER)
             self.assertWaits(1.2, 2.4, 4.8)
         self.waits.unanswered(OTHER)
         self.waits.unanswered(OTHER)
         self.assertWaits(1.2, 2.4, 4.8, peer=OTHER)
 
-    def test_copyThatIsNotAnsweredYetDoublesToo(self):
-        self.waits.resent(PEER)
-        self.waits.resent(PEER)
-        self.assertWaits(1.2, 2.4, 4.8)
-
-    def test_bothTogether(self):
-        self.waits.unanswered(PEER)
-        self.assertWaits(1.2, 2.4, 4.8)
-        self.waits.recovered(PEER)
-        self.assertWaits(2.4, 4.8, 9.6)
-        self.waits.recovered(PEER)
-        self.assertWaits(4.8, 9.6, 19.2)
-        # It may well have gone then.
-        self.waits.unanswered(PEER)
-        self.assertWaits(1.2, 2.4, 4.8)
-
-    def test_callsMadeAtOneTimeDoubleOnce(self):
-        for wait in (1.2, 2.4):
-            for _ in range(10):
-                self.waits.waits(PEER)
-            for told in (self.waits.resent, self.waits.resent, self.waits.recovered):
-                for _ in range(10):
-                    told(PEER)
+    def test_ofLongerWaitsHalfIsLeft(self):
+        for _ in range(4):
+            self.waits.resent(PEER)
+        for wait in (8, 4, 2, 1.2, 1.2):
             self.assertWaits(wait, 2 * wait, 4 * wait)
-
-    def test_callsMadeAtOneTimeHaveItForgottenForTheNext(self):
-        for count in (FORGET_AFTER, FORGET_AFTER + 1, 100):
-            self.waits.answered(PEER, 0.2)
-            for _ in range(count):
-                self.waits.waits(PEER)
-            for _ in range(count):
-                self.waits.unanswered(PEER)
-            self.assertWaits(1, 2, 4)
             self.waits.unanswered(PEER)
-            self.assertLess(self.waits.waits(PEER)[0], 2)
+
+    def test_callsWithShorterWaitsSayNothingOfThoseOfThePresent(self):
+        for _ in range(3):
+            self.waits.resent(PEER)
+        for _ in range(10 * FORGET_AFTER):
+            self.waits.ended(PEER, 2.4, 3, None)
+        self.assertWaits(4.8, 9.6, 19.2)
+        self.assertEqual(self.waits.expected(PEER), 0.2)
 
     def test_sampleEndsBoth(self):
         self.waits.unanswered(PEER)
-        self.waits.recovered(PEER)
-        self.waits.unanswered(PEER)
+        self.waits.resent(PEER)
+        self.assertWaits(2.4, 4.8, 9.6)
         self.waits.answered(PEER, 0.2)
         self.assertWaits(0.5, 1, 2)
+
+    def test_callsMadeAtOneTimeHaveItForgottenForTheNext(self):
+        for count in (FORGET_AFTER, FORGET_AFTER + 1, 100):
+            self.waits = RoundTripWaits()
+            self.waits.answered(PEER, 0.2)
+            for _ in range(count):
+                self.waits.ended(PEER, 0.6, 3, None)
+            # Only the first of them was no news.
+            self.assertWaits(1.2, 2.4, 4.8)
+            for _ in range(count):
+                self.waits.ended(PEER, 1.2, 3, None)
+            self.assertEqual(self.waits.expected(PEER), None)
+            self.assertLess(self.waits.waits(PEER)[0], 1.3)
 
     def test_estimateIsForgottenAfterSoManyCalls(self):
         # RFC 6298, end of section 5: it is likely to be wrong altogether.
@@ -189,19 +193,13 @@ class BackOffTests(WaitsTestCase):
         self.waits.unanswered(PEER)
         self.assertWaits(1, 2, 4)
         # Or it was far.
-        self.waits.recovered(PEER)
+        self.waits.resent(PEER)
         self.assertWaits(2, 4, 8)
         self.waits.answered(PEER, 1.5)
         self.assertWaits(4.5, 9, 18)
 
-    def test_whatItWasDoubledByIsForgottenToo(self):
-        self.waits.recovered(PEER)
-        for _ in range(FORGET_AFTER):
-            self.waits.unanswered(PEER)
-        self.assertWaits(1, 2, 4)
-
     def test_onlyCallsInARowCount(self):
-        for heard in (self.waits.recovered, lambda peer: self.waits.answered(peer, 0.2)):
+        for heard in (self.waits.resent, lambda peer: self.waits.answered(peer, 0.2)):
             for _ in range(FORGET_AFTER - 1):
                 self.waits.unanswered(PEER)
             self.assertIsNotNone(self.waits.expected(PEER))
@@ -209,8 +207,7 @@ class BackOffTests(WaitsTestCase):
 
     def test_noEndOfCopiesOverflows(self):
         for _ in range(5000):
-            self.waits.waits(PEER)
-            self.waits.recovered(PEER)
+            self.waits.resent(PEER)
         self.assertWaits(8, 16, 32)
 
 
@@ -225,7 +222,7 @@ class TableTests(SynchronousTestCase):
     def test_noMorePeersThanThat(self):
         waits = RoundTripWaits(peers=10)
         for number in range(100):
-            getattr(waits, ["unanswered", "resent", "recovered"][number % 3])(("192.0.2.1", number))
+            getattr(waits, ["unanswered", "resent"][number % 2])(("192.0.2.1", number))
             waits.answered(("192.0.2.2", number), 0.1)
             self.assertLessEqual(self.peers(waits), 10)
         self.assertEqual(self.peers(waits), 10)
@@ -244,6 +241,17 @@ class TableTests(SynchronousTestCase):
         waits.answered((PEER[0], 4), 4)
         self.assertEqual([waits.expected((PEER[0], number)) for number in (1, 2, 3, 4)], [1, None, 3, 4])
 
+    def test_newcomersHaveATenthOfThePlaces(self):
+        waits = RoundTripWaits(peers=20)
+        for number in range(100):
+            waits.answered((PEER[0], number), 0.5)
+        for number in range(100):
+            waits.unanswered((OTHER[0], number))
+        self.assertEqual((len(waits._heard), len(waits._unheard)), (18, 2))
+        for _ in range(FORGET_AFTER - 1):
+            waits.unanswered((OTHER[0], 99))
+        self.assertEqual(waits.waits((OTHER[0], 99)), (1, 2, 4))
+
     def test_forgedAddressesPushNobodyOut(self):
         waits = RoundTripWaits(peers=3)
         for number in (1, 2, 3):
@@ -252,7 +260,6 @@ class TableTests(SynchronousTestCase):
         for number in range(1000):
             address = ("198.51.100.1", number + 1)
             waits.waits(address)
-            waits.resent(address)
             waits.unanswered(address)
         self.assertEqual((waits.waits((PEER[0], 1)), waits.waits(OTHER)), before)
         self.assertEqual([waits.expected((PEER[0], number)) for number in (1, 2, 3)], [0.5] * 3)
@@ -286,8 +293,7 @@ class ArgumentTests(SynchronousTestCase):
         for options in ({"attempts": 100, "longest": 1000000}, {"attempts": 1}, {"shortest": 1e-300, "first": 1e-300}):
             waits = RoundTripWaits(**options)
             for _ in range(100):
-                waits.waits(PEER)
-                waits.recovered(PEER)
+                waits.resent(PEER)
             protocol = RPCProtocol(waitTimeout=waits)
             schedule = waits.waits(PEER)
             protocol._waitTimeout = schedule
@@ -384,6 +390,19 @@ class SimulatedTests(NetworkTestCase):
             self.assertEqual(self.call(address, 50)[0], 50)
             self.assertAlmostEqual(self.waits.expected(address), 2 * latency, places=2)
 
+    def test_itIsFoundAgainWhileCallsOverlap(self):
+        for latency, period in [(1.25, 0.1), (1.5, 0.3), (2, 1), (2.5, 0.5), (2.5, 1)]:
+            address = self.peer("10.1.3.{}".format(int(100 * latency * period)), latency=0.025)
+            self.call(address, 20)
+            self.latency[address[0]] = latency
+            answered = []
+            for _ in range(200):
+                self.caller.echo(address).addCallback(lambda outcome: answered.append(outcome[0]))
+                self.network.advance(period)
+            self.network.advance(60)
+            self.assertEqual((len(answered), all(answered[-100:])), (200, True))
+            self.assertAlmostEqual(self.waits.expected(address), 2 * latency, places=1)
+
     def test_peerThatWasFarAwayAlwaysIsFoundAmongNearOnes(self):
         near, far = self.peer(latency=0.001), self.peer("10.1.0.3", latency=2)
         self.call(near, 50)
@@ -399,7 +418,7 @@ class SimulatedTests(NetworkTestCase):
             calls = 0
             while not self.network.run(DeferredList([self.caller.echo(address) for _ in range(count)]))[0][1][0]:
                 calls += count
-            self.assertLess(calls, FORGET_AFTER + count)
+            self.assertLess(calls, FORGET_AFTER + 2 * count)
 
     def test_hiccupIsNotHeldAgainstAPeerForLong(self):
         address = self.peer(latency=0.01)

@@ -27,6 +27,9 @@ class Node(RPCProtocol):
     def rpc_fail(self, sender):
         raise ValueError("on purpose")
 
+    def rpc_failed(self, sender):
+        return defer.fail(ValueError("on purpose"))
+
     def rpc_unsendable(self, sender):
         return object()
 
@@ -123,6 +126,20 @@ class CallerTests(StatisticsTestCase):
         self.protocol.doStop()
         self.assertCounted(called=1, unanswered=1, datagramsSent=1, bytesSent=size)
 
+    def test_cancelledByWhatObservesTheLog(self):
+        self.protocol.noisy = True
+        deferred = self.protocol.echo(THERE, 1).addErrback(lambda failure: None)
+        [(sent, _)] = self.transport.written
+
+        def observe(event):
+            if event.get("log_format", "").startswith("answered by"):
+                deferred.cancel()
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.receive(response(sent[1:21], 1))
+        self.assertEqual(statistics(self.protocol).cancelled, 1)
+
     def test_callsThatRaise(self):
         self.assertRaises(ValueError, self.protocol.echo, ("host", 1))
         self.assertRaises(MalformedMessage, self.protocol.echo, THERE, object())
@@ -167,7 +184,7 @@ class AnswererTests(StatisticsTestCase):
 
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        for method in (u"fail", u"nothing", u"unsendable", u"later", u"echo"):
+        for method in (u"fail", u"nothing", u"unsendable", u"failed", u"later", u"echo"):
             self.receive(request(method))
         self.protocol.deferred.errback(ValueError("on purpose"))
         self.flushLoggedErrors()
@@ -193,6 +210,20 @@ class AnswererTests(StatisticsTestCase):
             fire(outcome)
             self.assertCounted(failed=1, beingAnswered=-1)
         self.assertEqual(len(self.flushLoggedErrors()), 2)
+
+    def test_placeIsGivenBackThoughLoggingFails(self):
+        def observe(event):
+            if event.get("log_namespace") == "rpcudp.protocol":
+                raise KeyboardInterrupt
+
+        self.receive(request(u"later"))
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.protocol.deferred.errback(ValueError("on purpose"))
+        self.protocol.deferred.addErrback(lambda failure: None)
+        self.flushLoggedErrors(ValueError)
+        figures = statistics(self.protocol)
+        self.assertEqual((figures.failed, figures.beingAnswered), (1, 0))
 
     def test_severalWaitForOneThatFails(self):
         self.assertRequest(request(u"later"), beingAnswered=1, remembered=1)

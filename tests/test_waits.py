@@ -39,9 +39,6 @@ class Waits(object):
     def resent(self, address):
         self.told.append(("resent", address))
 
-    def recovered(self, address):
-        self.told.append(("recovered", address))
-
     def unanswered(self, address):
         self.told.append(("unanswered", address))
 
@@ -180,16 +177,36 @@ class ToldTests(WaitsTestCase):
             del self.waits.told[:]
             self.lose(lost)
             self.network.run(self.caller.echo(PEER))
-            self.assertEqual(self.waits.told[1:], [("resent", PEER), ("recovered", PEER)])
+            self.assertEqual(self.waits.told[1:], [("resent", PEER)])
         del self.waits.told[:]
         self.network.rule(lambda datagram: [0.7])
         self.network.run(self.caller.echo(PEER))
-        self.assertEqual(self.waits.names(), ["waits", "resent", "recovered"])
+        self.assertEqual(self.waits.names(), ["waits", "resent"])
 
     def test_unanswered(self):
         self.lose(*range(3))
         self.network.run(self.caller.echo(PEER))
         self.assertEqual(self.waits.names(), ["waits", "resent", "resent", "unanswered"])
+
+    def test_endedInsteadOfTheOthers(self):
+        told = []
+        self.waits.ended = lambda *what: told.append(what)
+        for lost in (0, 1, 3):
+            self.lose(*range(lost))
+            self.network.run(self.caller.echo(PEER))
+        self.assertEqual(self.waits.names(), ["waits"] * 3)
+        self.assertEqual([what[:3] for what in told], [(PEER, 1, 1), (PEER, 1, 2), (PEER, 1, 3)])
+        self.assertAlmostEqual(told[0][3], 0.1)
+        self.assertAlmostEqual(told[1][3], 1.1)
+        self.assertIsNone(told[2][3])
+        # Which copy was answered is not known, so that no round trip is negative here.
+        for lost, count in [(0, 3), (1, 4)]:
+            self.lose(*range(lost))
+            deferred = self.caller.echo(PEER)
+            self.network.advance(0.02 + lost)
+            self.network.host(HERE).stepClock(-60)
+            self.network.run(deferred)
+            self.assertEqual(len(told), count)
 
     def test_beforeTheDeferredFires(self):
         names = []
@@ -229,7 +246,7 @@ class ToldTests(WaitsTestCase):
         self.assertEqual(self.waits.names(), ["waits", "resent", "resent", "unanswered"])
 
     def test_whatTheyRaiseIsLoggedOnceAndChangesNothing(self):
-        for name, lost in [("answered", 0), ("resent", 1), ("recovered", 1), ("unanswered", 3)]:
+        for name, lost in [("answered", 0), ("resent", 1), ("unanswered", 3), ("ended", 1)]:
             self.caller._waitTimeout = failing(name)
             self.lose(*range(lost))
             outcome = self.network.run(self.caller.echo(PEER, 1))
@@ -252,7 +269,7 @@ class ToldTests(WaitsTestCase):
             self.assertEqual(len(self.flushLoggedErrors(Stop)), 1)
 
     def test_theyMayCancelTheVeryCall(self):
-        for name, lost in [("answered", 0), ("recovered", 1), ("resent", 1), ("unanswered", 3)]:
+        for name, lost in [("answered", 0), ("resent", 1), ("unanswered", 3), ("ended", 1)]:
             self.waits = self.caller._waitTimeout = Waits()
             setattr(self.waits, name, lambda *arguments: deferred.cancel())
             self.lose(*range(lost))
@@ -278,6 +295,23 @@ class ToldTests(WaitsTestCase):
         # The second copy would have been one with the first.
         figures = statistics(self.caller)
         self.assertEqual((figures.datagramsSent, figures.resent), (1, 0))
+
+    def test_nothingOfTheEndOfACallWhoseCopyWaitedForRoomHereOrWasRefused(self):
+        for code in (errno.EAGAIN, errno.ENETUNREACH):
+            self.waits = self.caller._waitTimeout = Waits()
+            self.lose(0)
+            deferred = self.caller.echo(PEER)
+            transport = self.caller.transport
+            write = transport.write
+
+            def refuse(datagram, address):
+                raise socket.error(code, "on purpose")
+
+            transport.write = refuse
+            self.network.advance(1.5)
+            transport.write = write
+            self.network.run(deferred)
+            self.assertEqual(self.waits.names(), ["waits"])
 
     def test_theyMayMakeCallsCancelThemOrCloseThePort(self):
         others = []
