@@ -67,28 +67,34 @@ class Trip(object):
         self._began = began
 
     def resent(self):
-        if not hasattr(self._waits, "ended"):
-            self._tell("resent")
+        self._tell("resent")
 
     def ended(self, isAnswered):
         seconds = self._clock().seconds() - self._began if isAnswered else None
-        if seconds is not None and seconds < 0 and self.copies == 1:
-            return
-        if hasattr(self._waits, "ended"):
-            self._tell("ended", self._wait, self.copies, seconds)
-        elif not isAnswered:
-            self._tell("unanswered")
-        elif self.copies == 1:
+        if not isAnswered:
+            self._tell("unanswered", seconds)
+        elif seconds >= 0 or self.copies > 1:
             self._tell("answered", seconds)
 
-    def _tell(self, name, *arguments):
+    def _tell(self, name, seconds=None):
+        """
+        @param name: of what has happened.
+
+        @param seconds: how long the answer took, where there is one.
+        """
         try:
-            method = getattr(self._waits, name, None)
-            if method is not None:
-                method(self._address, *arguments)
+            if hasattr(self._waits, "ended"):
+                if name != "resent":
+                    self._waits.ended(self._address, self._wait, self.copies, seconds)
+                return
+            told = getattr(self._waits, name, None)
+            if told is not None and seconds is None:
+                told(self._address)
+            elif told is not None and self.copies == 1:
+                told(self._address, seconds)
         except BaseException:
             # Whatever it is, the call that this is about has yet to end.
-            log.failure("{name} of {waits!r} has failed", name=name, waits=self._waits)
+            log.failure("{waits!r} has failed when told of a call", waits=self._waits)
 
 
 class Caller(object):
@@ -160,13 +166,11 @@ class Caller(object):
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
             now = self._wait(msgID, datagram, peer, schedule)
-            if called is not None:
+            if called is None:
+                self._sendQueue.send(protocol.transport, datagram, peer, msgID)
+            else:
                 trip = Trip(protocol.transport, waitTimeout, called, schedule[0], self._clock, now)
-                deferred._rpcudpTrip = trip
-            lost = self._counters.lost
-            self._sendQueue.send(protocol.transport, datagram, peer, msgID)
-            if self._counters.lost != lost or msgID in self._sendQueue.waiting:
-                deferred._rpcudpTrip = None
+                self._sendWatched(deferred, trip, datagram, peer, msgID)
         except Exception:
             self._forget(msgID)
             raise
@@ -297,15 +301,28 @@ class Caller(object):
         self._counters.resent += 1
         if protocol.noisy:
             note("calling {peer} again [{msgID}]", msgID, peer=address)
-        if trip is not None:
+        if trip is None:
+            self._sendQueue.send(protocol.transport, datagram, address, msgID)
+        else:
             trip.copies += 1
-        lost = self._counters.lost
-        self._sendQueue.send(protocol.transport, datagram, address, msgID)
-        if trip is not None:
-            if self._counters.lost != lost or msgID in self._sendQueue.waiting:
-                deferred._rpcudpTrip = None
-            else:
+            if self._sendWatched(deferred, trip, datagram, address, msgID):
                 trip.resent()
+
+    def _sendWatched(self, deferred, trip, datagram, address, msgID):
+        """
+        Send a datagram of a call whose waits are an object's.
+
+        @return: whether it has gone out.  What our own system holds up or refuses is not held against the peer, and
+            nothing is told of the call's end.
+        """
+        lost = self._counters.lost
+        # Before it is sent, as the answer may come at once.
+        deferred._rpcudpTrip = trip
+        self._sendQueue.send(self._protocol.transport, datagram, address, msgID)
+        if self._counters.lost == lost and msgID not in self._sendQueue.waiting:
+            return True
+        deferred._rpcudpTrip = None
+        return False
 
 
 def scheduleOf(waitTimeout):

@@ -16,10 +16,10 @@ peer that is farther than the waits before reach is found as well.  What comes o
 the present says nothing of these.
 
 A peer that has not answered yet is expected to answer as others did when they were new: of each, the first sample
-counts for all.  So no peer that is remembered has more than one vote in that, and none in the waits of others that have
-answered.
-Only answers to our own calls count, and a peer that was never heard has no place in the table that one which was heard
-could have: whoever forges addresses changes nothing.
+counts for all.  So no peer that is remembered has more than one vote in that, and none in the waits of others as long
+as these answer.  Only answers to our own calls count, and peers that were never heard have a tenth of the places in the
+table for themselves: whoever has us call addresses where nobody is pushes out nobody that has answered, but may push
+out others that have not answered yet.
 """
 
 import sys
@@ -119,8 +119,8 @@ class RoundTripWaits(object):
         @param longest: for how many seconds it waits at most; further copies wait twice as long as those before them,
             even so.
 
-        @param peers: how many peers are remembered.  Those that have never answered are forgotten first, and then the
-            least recently heard.
+        @param peers: how many peers are remembered, a tenth of them such as have not answered yet.  The least recently
+            heard are forgotten first.
         @type peers: positive L{int}
 
         @raise TypeError: if C{attempts} or C{peers} is no integer, or one of the others no number.
@@ -232,8 +232,8 @@ class RoundTripWaits(object):
 
     def answered(self, address, seconds):
         """
-        A call was answered after a single copy, after so many seconds.  This and the following are for those who make
-        calls by other means than L{rpcudp.protocol.RPCProtocol}, which calls L{ended}.
+        A call was answered after a single copy, after so many seconds.  This and the following are for those who do not
+        know what L{ended} takes; L{rpcudp.protocol.RPCProtocol} calls that.
 
         @raise ValueError: if C{seconds} is negative or not finite.
         """
@@ -241,21 +241,24 @@ class RoundTripWaits(object):
 
     def resent(self, address):
         """
-        A call with the waits of the present was answered after a copy.
+        A copy was sent: the waits are doubled, until L{answered} or L{unanswered} says what came of it.
         """
-        self.ended(address, self.waits(address)[0], 2, 0)
+        peer = self._of(address)
+        peer.least = min(2 * self._wait(peer), self._longest)
 
     def unanswered(self, address):
         """
-        A call with the waits of the present was not answered.
+        A call was not answered.
         """
-        self.ended(address, self.waits(address)[0], 1, None)
+        peer = self._of(address)
+        peer.least = 0
+        self._missed(peer, self._wait(peer))
 
     def _missed(self, peer, wait):
         """
         A call whose first wait was C{wait} was not answered.
         """
-        if wait < self._wait(peer) / _SHORTER:
+        if wait < self._wait(peer) / (1 if peer.isForgotten else _SHORTER):
             return
         if peer.isForgotten:
             # That was no use either.

@@ -40,7 +40,7 @@ class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT + _DERIVED)):
     @ivar called: calls that returned a Deferred.
     @ivar answered: of these, those that were answered.
     @ivar unanswered: those that were given up, as there was no answer in time or the port was closed.
-    @ivar cancelled: those whose Deferreds were cancelled.
+    @ivar cancelled: those whose Deferreds were cancelled before they had ended otherwise.
     @ivar inFlight: those that have not ended.
     @ivar resent: copies of requests, besides the first of each.
 

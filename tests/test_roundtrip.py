@@ -116,10 +116,22 @@ class BackOffTests(WaitsTestCase):
             self.waits.ended(PEER, self.waits.waits(PEER)[0], 2, 3)
             self.assertWaits(wait, 2 * wait, 4 * wait)
         self.waits.answered(PEER, 0.2)
-        for wait in (1, 2):
-            # Told by hand, with the waits of the present.
+
+    def test_withoutKnowingWhatCallEnded(self):
+        # As somebody tells it who knows these three methods alone: a copy, and what came of it.
+        for wait in (1.2, 2.4):
             self.waits.resent(PEER)
             self.assertWaits(wait, 2 * wait, 4 * wait)
+        for _ in range(5):
+            self.waits.unanswered(PEER)
+            self.assertWaits(1.2, 2.4, 4.8)
+            self.waits.resent(PEER)
+            self.waits.resent(PEER)
+        self.waits.answered(PEER, 0.2)
+        self.assertWaits(0.5, 1, 2)
+        self.waits.resent(OTHER)
+        self.assertIsNone(self.waits.expected(OTHER))
+        self.assertEqual((len(self.waits._heard), len(self.waits._unheard)), (1, 1))
 
     def test_thatOfAPeerAlone(self):
         self.waits.resent(PEER)
@@ -148,7 +160,7 @@ class BackOffTests(WaitsTestCase):
             self.waits.resent(PEER)
         for wait in (8, 4, 2, 1.2, 1.2):
             self.assertWaits(wait, 2 * wait, 4 * wait)
-            self.waits.unanswered(PEER)
+            self.waits.ended(PEER, wait, 3, None)
 
     def test_callsWithShorterWaitsSayNothingOfThoseOfThePresent(self):
         for _ in range(3):
@@ -160,7 +172,7 @@ class BackOffTests(WaitsTestCase):
 
     def test_sampleEndsBoth(self):
         self.waits.unanswered(PEER)
-        self.waits.resent(PEER)
+        self.waits.ended(PEER, 1.2, 2, 3)
         self.assertWaits(2.4, 4.8, 9.6)
         self.waits.answered(PEER, 0.2)
         self.assertWaits(0.5, 1, 2)
@@ -193,13 +205,13 @@ class BackOffTests(WaitsTestCase):
         self.waits.unanswered(PEER)
         self.assertWaits(1, 2, 4)
         # Or it was far.
-        self.waits.resent(PEER)
+        self.waits.ended(PEER, 1, 2, 1.5)
         self.assertWaits(2, 4, 8)
         self.waits.answered(PEER, 1.5)
         self.assertWaits(4.5, 9, 18)
 
     def test_onlyCallsInARowCount(self):
-        for heard in (self.waits.resent, lambda peer: self.waits.answered(peer, 0.2)):
+        for heard in (lambda peer: self.waits.ended(peer, 1.2, 2, 3), lambda peer: self.waits.answered(peer, 0.2)):
             for _ in range(FORGET_AFTER - 1):
                 self.waits.unanswered(PEER)
             self.assertIsNotNone(self.waits.expected(PEER))
@@ -402,6 +414,19 @@ class SimulatedTests(NetworkTestCase):
             self.network.advance(60)
             self.assertEqual((len(answered), all(answered[-100:])), (200, True))
             self.assertAlmostEqual(self.waits.expected(address), 2 * latency, places=1)
+
+    def test_itIsFoundAgainWhereTheWaitsBeforeWereNotMuchShorter(self):
+        for number, (near, far) in enumerate([(0.12, 6.0), (0.14, 6.9), (0.16, 6.5)]):
+            address = self.peer("10.1.4.{}".format(number), latency=near / 2)
+            self.call(address)
+            self.latency[address[0]] = far / 2
+            answered = []
+            for _ in range(200):
+                for _ in range(2):
+                    self.caller.echo(address).addCallback(lambda outcome: answered.append(outcome[0]))
+                self.network.advance(1)
+            self.network.advance(60)
+            self.assertTrue(all(answered[-200:]))
 
     def test_peerThatWasFarAwayAlwaysIsFoundAmongNearOnes(self):
         near, far = self.peer(latency=0.001), self.peer("10.1.0.3", latency=2)

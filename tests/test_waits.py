@@ -254,6 +254,22 @@ class ToldTests(WaitsTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
             self.nothingIsPending()
 
+    def test_whatLookingThemUpRaisesToo(self):
+        class Odd(object):
+            def waits(self, address):
+                return (1, 1)
+
+            def __getattr__(self, name):
+                return {}[name]
+
+        self.caller._waitTimeout = Odd()
+        for lost in (0, 1, 2):
+            self.lose(*range(lost))
+            self.assertEqual(self.network.run(self.caller.echo(PEER, 1))[0], lost < 2)
+            # Python 2's hasattr takes it for an answer.
+            self.flushLoggedErrors(KeyError)
+            self.nothingIsPending()
+
     def test_alsoWhatIsNoException(self):
         class Stop(BaseException):
             pass
