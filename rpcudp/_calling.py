@@ -9,14 +9,14 @@ what came of the calls whose waits it was asked for:
     several copies is nobody's round-trip time, as it cannot be known which of them was answered (Karn's rule, RFC 6298
     section 3).  Nor is one that a clock which was set back has made negative;
   - C{resent(address)}: a copy was sent;
-  - C{unanswered(address)}: there was no answer, and not because the port was closed;
+  - C{unanswered(address)}: there was no answer in time;
   - C{ended(address, wait, copies, seconds)}, instead of all these: a call has ended, whose first wait was so long, and
     of which so many copies were sent; C{seconds} is C{None} where there was no answer.  Only this tells calls to one
     peer apart that were made before and after its waits have changed.
 
-C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.  A
-call of which a copy waited for room in our own send buffer, or was refused by our own system, is none of the peer's
-doing, and nothing is told of its end.
+C{address} is a L{tuple} of what was called.  What these methods raise is logged, and changes nothing for the call.
+Nothing is told of the end of a call that is cancelled, or that ends as the port is closed; nor of one of which a copy
+waited for room in our own send buffer, or was refused by our own system, as that is none of the peer's doing.
 """
 
 import functools
@@ -74,7 +74,7 @@ class Trip(object):
         if not isAnswered:
             self._tell("unanswered", seconds)
         elif seconds >= 0 or self.copies > 1:
-            self._tell("answered", seconds)
+            self._tell("answered", max(0, seconds))
 
     def _tell(self, name, seconds=None):
         """
@@ -83,7 +83,7 @@ class Trip(object):
         @param seconds: how long the answer took, where there is one.
         """
         try:
-            if hasattr(self._waits, "ended"):
+            if callable(getattr(self._waits, "ended", None)):
                 if name != "resent":
                     self._waits.ended(self._address, self._wait, self.copies, seconds)
                 return
@@ -203,7 +203,8 @@ class Caller(object):
         """
         deferred = self._protocol._outstanding.pop(msgID, None)
         if deferred is None:
-            # What observes the log has cancelled it just now.
+            # What observes the log has cancelled it just now, and nobody waits for the answer.
+            self._counters.unexpected += outcome[0]
             return
         if outcome[0]:
             self._counters.answered += 1

@@ -11,9 +11,10 @@ the next calls are longer.  After a call that was answered after a copy, they ar
 this finds the new round-trip time of a peer that has become slow.  After one that was not answered at all, they are
 twice what the estimate says, and no more: a peer that has gone is not worth it; of what they were before, half is left
 at least, as it may have been bad luck.  After C{FORGET_AFTER} of such calls in a row the estimate is likely to be wrong
-altogether (section 5, at its end), and is forgotten: the next call is made as if nobody had ever answered, so that a
-peer that is farther than the waits before reach is found as well.  What comes of calls with shorter waits than those of
-the present says nothing of these.
+altogether (section 5, at its end), and is forgotten: the next calls, until one of them has ended, are made as if nobody
+had ever answered, so that a peer that is farther than the waits before reach is found as well.  What comes of calls
+with shorter waits than those of the present says nothing of these, and of calls with longer ones that were made at one
+time, the first counts.
 
 A peer that has not answered yet is expected to answer as others did when they were new: of each, the first sample
 counts for all.  So no peer that is remembered has more than one vote in that, and none in the waits of others as long
@@ -119,8 +120,8 @@ class RoundTripWaits(object):
         @param longest: for how many seconds it waits at most; further copies wait twice as long as those before them,
             even so.
 
-        @param peers: how many peers are remembered, a tenth of them such as have not answered yet.  The least recently
-            heard are forgotten first.
+        @param peers: how many peers are remembered, at least a tenth of them such as have not answered yet.  The
+            least recently heard are forgotten first.
         @type peers: positive L{int}
 
         @raise TypeError: if C{attempts} or C{peers} is no integer, or one of the others no number.
@@ -258,7 +259,11 @@ class RoundTripWaits(object):
         """
         A call whose first wait was C{wait} was not answered.
         """
-        if wait < self._wait(peer) / (1 if peer.isForgotten else _SHORTER):
+        present = self._wait(peer)
+        if wait < present / (1 if peer.isForgotten else _SHORTER):
+            return
+        if peer.unanswered and not peer.isForgotten and wait > present * _SHORTER:
+            # Another that was made at the same time has counted.
             return
         if peer.isForgotten:
             # That was no use either.

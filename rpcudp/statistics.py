@@ -49,7 +49,7 @@ class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT + _DERIVED)):
     @ivar requests: well-formed requests that came, copies included.
     @ivar served: those that were answered by what a handler returned.
     @ivar failed: those whose handler failed, had a result that cannot be sent, or finished after the port was closed.
-    @ivar repeated: copies of requests that came before; they are answered again where there is an answer.
+    @ivar repeated: copies of requests that are remembered; they are answered again where there is an answer.
     @ivar refused: those for no such method, or with arguments that do not fit it.
     @ivar dropped: those for which there was no place, of C{maxConcurrent}, or no room for their arguments.
     @ivar beingAnswered: those whose handlers are running, or have returned what has no result yet.

@@ -155,6 +155,17 @@ class BackOffTests(WaitsTestCase):
         self.waits.unanswered(OTHER)
         self.assertWaits(1.2, 2.4, 4.8, peer=OTHER)
 
+    def test_trialsMadeAtOneTimeAreOne(self):
+        self.waits = RoundTripWaits(shortest=0.01)
+        for number in range(20):
+            self.waits.answered((PEER[0], number), 0.05)
+        for _ in range(FORGET_AFTER):
+            self.waits.unanswered(PEER)
+        self.assertWaits(1, 2, 4)
+        for _ in range(FORGET_AFTER):
+            self.waits.ended(PEER, 1, 3, None)
+        self.assertLess(self.waits.waits(PEER)[0], 0.5)
+
     def test_ofLongerWaitsHalfIsLeft(self):
         for _ in range(4):
             self.waits.resent(PEER)

@@ -138,7 +138,8 @@ class CallerTests(StatisticsTestCase):
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.receive(response(sent[1:21], 1))
-        self.assertEqual(statistics(self.protocol).cancelled, 1)
+        figures = statistics(self.protocol)
+        self.assertEqual((figures.cancelled, figures.unexpected, figures.datagramsReceived), (1, 1, 1))
 
     def test_callsThatRaise(self):
         self.assertRaises(ValueError, self.protocol.echo, ("host", 1))

@@ -199,7 +199,7 @@ class ToldTests(WaitsTestCase):
         self.assertAlmostEqual(told[0][3], 0.1)
         self.assertAlmostEqual(told[1][3], 1.1)
         self.assertIsNone(told[2][3])
-        # Which copy was answered is not known, so that no round trip is negative here.
+        # A clock was set back: one copy is not told, and of two it is not known which was answered.
         for lost, count in [(0, 3), (1, 4)]:
             self.lose(*range(lost))
             deferred = self.caller.echo(PEER)
@@ -207,6 +207,12 @@ class ToldTests(WaitsTestCase):
             self.network.host(HERE).stepClock(-60)
             self.network.run(deferred)
             self.assertEqual(len(told), count)
+        self.assertEqual(told[3][3], 0)
+
+    def test_attributeThatIsNoMethodIsNone(self):
+        self.waits.ended = False
+        self.network.run(self.caller.echo(PEER))
+        self.assertEqual(self.waits.names(), ["waits", "answered"])
 
     def test_beforeTheDeferredFires(self):
         names = []
