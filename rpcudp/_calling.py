@@ -83,9 +83,10 @@ class Trip(object):
         @param seconds: how long the answer took, where there is one.
         """
         try:
-            if callable(getattr(self._waits, "ended", None)):
+            ended = getattr(self._waits, "ended", None)
+            if callable(ended):
                 if name != "resent":
-                    self._waits.ended(self._address, self._wait, self.copies, seconds)
+                    ended(self._address, self._wait, self.copies, seconds)
                 return
             told = getattr(self._waits, name, None)
             if told is not None and seconds is None:

@@ -299,10 +299,11 @@ class RoundTripWaits(object):
         @return: the estimate of a peer that has answered now.
         """
         address = tuple(address)
-        peer = self._heard.pop(address, None) or self._unheard.pop(address, None)
-        if peer is None:
-            peer = _Estimate()
-        self._heard[address] = peer
+        peer = self._heard.pop(address, None)
+        if peer is not None:
+            self._heard[address] = peer
+            return peer
+        peer = self._heard[address] = self._unheard.pop(address, None) or _Estimate()
         self._trim()
         return peer
 
