@@ -103,6 +103,29 @@ def printTable(head, rows):
         print("| " + " | ".join(str(cell) for cell in row) + " |")
 
 
+def plotter():
+    """
+    @return: C{matplotlib.pyplot}, for pictures in files.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def savePicture(figure, path, hidden=("top", "right")):
+    """
+    @param hidden: the sides of each of its diagrams that have no line.
+    """
+    for axis in figure.axes:
+        for side in hidden:
+            axis.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
 def usable(runners):
     """
     @return: the contenders that are compared with others.
@@ -133,11 +156,7 @@ def draw(runners, results, path):
     """
     A picture of the loads with more than one call in flight.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = plotter()
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.2), sharey=True)
     names = [contender.name for contender in usable(runners)][::-1]
     for axis, load in zip(axes, [load for load in LOADS if load[1] > 1]):
@@ -147,10 +166,7 @@ def draw(runners, results, path):
         axis.set_title("{}, {} calls in flight: calls a second".format(*load))
         axis.set_xlim(0, max(rates) * 1.2)
         axis.set_xticks([])
-        for side in ("top", "right", "bottom"):
-            axis.spines[side].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    savePicture(figure, path, ["top", "right", "bottom"])
 
 
 def main():

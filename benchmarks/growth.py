@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.bench import printTable
+from benchmarks.bench import plotter, printTable, savePicture
 from benchmarks.swarm import Swarm, kademlia
 
 LOOKUPS = 200
@@ -73,11 +73,7 @@ def measure(count):
 
 
 def draw(results, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = plotter()
     counts = [result["nodes"] for result in results]
     figure, axes = pyplot.subplots(1, 3, figsize=(10, 3.2))
     for axis, name in zip(axes, ["hops a lookup", "datagrams a lookup", "virtual s a lookup"]):
@@ -91,10 +87,7 @@ def draw(results, path):
         axis.set_ylim(0, 1.2 * max(values + line))
         axis.set_xlabel("nodes")
         axis.legend(frameon=False, loc="lower right")
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    savePicture(figure, path)
 
 
 def main():

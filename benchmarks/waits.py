@@ -14,7 +14,7 @@ import gc
 import sys
 from collections import OrderedDict
 
-from benchmarks.bench import printTable
+from benchmarks.bench import plotter, printTable, savePicture
 from benchmarks.swarm import Swarm, kademlia
 from rpcudp.roundtrip import RoundTripWaits
 
@@ -92,11 +92,7 @@ def draw(results, counts, path):
     """
     @param results: the L{Lookups} by nodes, contender and share of the dead.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = plotter()
     figure, axes = pyplot.subplots(1, len(counts), figsize=(5 * len(counts), 3.4), squeeze=False)
     colours = ["#b8c4cc", "#7f9bab", "#33658a", "#e07a1f"]
     for axis, count in zip(axes[0], counts):
@@ -112,10 +108,7 @@ def draw(results, counts, path):
         axis.set_xlabel("dead")
         axis.set_ylabel("seconds, median lookup")
         axis.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    savePicture(figure, path)
 
 
 def main():
