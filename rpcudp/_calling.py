@@ -31,7 +31,6 @@ from rpcudp._deadlines import Deadlines
 from rpcudp._logging import log, note, noteMalformed
 from rpcudp.exceptions import MalformedMessage
 
-
 # Seconds for which an answer of ours waits for room where our own calls have no schedule that could tell.
 _PATIENCE = 5
 
@@ -70,10 +69,11 @@ class Trip(object):
         self._tell("resent")
 
     def ended(self, isAnswered):
-        seconds = self._clock().seconds() - self._began if isAnswered else None
         if not isAnswered:
-            self._tell("unanswered", seconds)
-        elif seconds >= 0 or self.copies > 1:
+            self._tell("unanswered")
+            return
+        seconds = self._clock().seconds() - self._began
+        if seconds >= 0 or self.copies > 1:
             self._tell("answered", max(0, seconds))
 
     def _tell(self, name, seconds=None):

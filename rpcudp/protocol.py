@@ -18,7 +18,7 @@ C{_nesting} to know how deep they go; C{_calling} the caller's half, with C{_dea
 C{_answering} the answerer's, with C{_duplicates} for which requests came before, C{_sharing} for how much may be in
 hand, and C{_handlers} for the way from a request to its handler; C{_sending} what the operating system makes of
 datagrams; C{_addresses} where they can go; C{_logging} what is said of them; C{statistics} how many of everything there
-were; C{calls} and C{roundtrip} what is for some calls alone; and this one the interface, the hooks and
+were; C{roundtrip} waits that know the peer, and C{calls} one call by itself; and this one the interface, the hooks and
 the way in.
 
 Names: the public namespace of L{RPCProtocol} belongs to the application, as every public name on it hides a remote
@@ -128,9 +128,7 @@ class RPCProtocol(DatagramProtocol, object):
         if not 0 <= duplicateLifetime <= sys.float_info.max:
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         patience = self._rpcudpCaller.patience
-        self._rpcudpAnswerer = Answerer(
-            self, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime
-        )
+        self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime)
 
     def __getattr__(self, name):
         """

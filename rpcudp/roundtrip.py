@@ -105,7 +105,7 @@ class RoundTripWaits(object):
 
     @ivar _heard: by address, the estimates of the peers that have answered, the least recently heard first.
 
-    @ivar _unheard: by address, those of the peers that have not answered yet, the first of them first.
+    @ivar _unheard: by address, those of the peers that have not answered yet, the one that was called first first.
     """
 
     def __init__(self, attempts=3, first=1.0, shortest=0.1, longest=8.0, peers=10000):
