@@ -32,6 +32,7 @@ setup(
         # Without its C extension, which it lacks on Python 2, or of another major version, it would not be used.
         "fast": ["msgpack >=1.0, <2; python_version >= '3'"],
     },
+    entry_points={"console_scripts": ["rpcudp = rpcudp.__main__:main"]},
     # One wheel for Python 2 and 3.
     options={"bdist_wheel": {"python_tag": "py2.py3"}},
     classifiers=[

@@ -1,6 +1,13 @@
 """
-Datagrams as a pcap file, which Wireshark and its kin read: its format is that of draft-ietf-opsawg-pcap, the headers
-are those of RFC 791 (IPv4), RFC 8200 (IPv6) and RFC 768 (UDP).
+Datagrams as capture files: written as pcap, which Wireshark and its kin read, and read as what they write, which is
+pcap and pcapng.  The formats are those of draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng; the headers are those of
+RFC 791 (IPv4), RFC 8200 (IPv6) and RFC 768 (UDP).
+
+How datagrams are read: a file is packets (L{_pcapPackets}, L{_pcapngPackets}), each of a link type; without the header
+of its link, one is an IP packet (L{_ipPacket}); and that is a datagram, or a fragment of one (L{_Fragments}).
+
+This is no library's work, as dpkt 1.9 takes a packet that is cut short for a whole one, knows one interface alone, and
+puts no fragments together; and Scapy is as large as all else here.
 """
 
 import socket
@@ -11,6 +18,57 @@ _LINK_TYPE = 101
 
 _UDP = 17
 _HOPS = 64
+
+# How many bytes come before the IP packet, by link type.
+_LINK_HEADERS = {
+    0: 4,  # BSD loopback
+    1: 14,  # Ethernet
+    12: 0,  # raw IP, as some systems number it
+    14: 0,
+    101: 0,
+    108: 4,  # OpenBSD loopback
+    113: 16,  # Linux "any"
+    228: 0,  # IPv4
+    229: 0,  # IPv6
+    276: 20,  # Linux "any", version 2
+}
+
+# Each is four bytes more before the IP packet, where its protocol would be told.
+_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")
+
+# Headers of IPv6 that may come before that of UDP: hop-by-hop options, routing, destination options; and that of a
+# fragment.
+_OPTIONS = (0, 43, 60)
+_FRAGMENT = 44
+
+# By the first four bytes of a pcap file: the order of bytes, and the parts of a second that it counts.
+_PCAP = {
+    b"\xa1\xb2\xc3\xd4": (">", 1e6),
+    b"\xd4\xc3\xb2\xa1": ("<", 1e6),
+    b"\xa1\xb2\x3c\x4d": (">", 1e9),
+    b"\x4d\x3c\xb2\xa1": ("<", 1e9),
+}
+
+# The first four bytes of a pcapng file, and of each section of it; the next four but four tell the order of bytes.
+_SECTION = b"\x0a\x0d\x0d\x0a"
+_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+
+# Its blocks that matter here, and the option of an interface that tells the parts of a second.  (A simple packet block
+# has no time, and nobody writes it.)
+_INTERFACE, _PACKET = 1, 6
+_RESOLUTION = 9
+
+# Bytes; no packet or block is longer, so that nobody has memory taken for what is not there.
+_LONGEST = 1 << 24
+
+# The year 10000, where calendars end, in seconds since 1970.
+_END = 253402300800
+
+
+class NotACapture(Exception):
+    """
+    A file cannot be read as a capture, or no further; the text says why.
+    """
 
 
 def writeCapture(path, datagrams):
@@ -55,3 +113,191 @@ def _checksum(data):
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
+
+
+def readCapture(file):
+    """
+    @param file: a pcap or pcapng file, opened for reading bytes.
+
+    @return: the UDP datagrams in it: when each was captured, in seconds since 1970, its source and its destination,
+        C{(ip, port)} pairs, its data, and whether this is all of them.  Those that came in fragments are there if all
+        of these are.
+    @rtype: iterator of L{tuple}
+
+    @raise NotACapture: when the iterator comes to what cannot be read.
+    """
+    magic = file.read(4)
+    if magic in _PCAP:
+        packets = _pcapPackets(file, *_PCAP[magic])
+    elif magic == _SECTION:
+        packets = _pcapngPackets(file)
+    else:
+        raise NotACapture("it is neither pcap nor pcapng")
+    fragments = _Fragments()
+    for time, linkType, frame in packets:
+        if not 0 <= time < _END:
+            raise NotACapture("it has a packet of {:.0f} seconds after 1970, which no calendar has".format(time))
+        datagram = _datagram(_ipPacket(linkType, frame), fragments)
+        if datagram is not None:
+            yield (time,) + datagram
+
+
+def _read(file, length):
+    if not 0 <= length <= _LONGEST:
+        raise NotACapture("it has a length of {} bytes where there are {} at most".format(length, _LONGEST))
+    data = file.read(length)
+    if len(data) < length:
+        raise NotACapture("it is cut short")
+    return data
+
+
+def _pcapPackets(file, order, parts):
+    """
+    @return: the packets in the rest of a pcap file: when each was captured, its link type, and its bytes.
+    @rtype: iterator of L{tuple}
+    """
+    # In its upper bits there is something else.
+    linkType = struct.unpack(order + "16xI", _read(file, 20))[0] & 0xFFFF
+    while True:
+        first = file.read(1)
+        if not first:
+            return
+        seconds, fraction, length = struct.unpack(order + "III4x", first + _read(file, 15))
+        yield seconds + fraction / parts, linkType, _read(file, length)
+
+
+def _pcapngPackets(file):
+    """
+    The same for a pcapng file, of which the first four bytes were read.
+    """
+    kind = _SECTION
+    while kind:
+        length, inBlock = _read(file, 4), 8
+        if kind == _SECTION:
+            order = _ORDERS.get(_read(file, 4))
+            if order is None:
+                raise NotACapture("it has a section in no order of bytes")
+            interfaces, inBlock = [], 12
+        # The length stands at the end of a block once more.
+        block = _read(file, struct.unpack(order + "I", length)[0] - inBlock)[:-4]
+        try:
+            number = struct.unpack(order + "I", kind)[0]
+            if number == _INTERFACE:
+                interfaces.append((struct.unpack(order + "H", block[:2])[0], _partsOfSecond(order, block[8:])))
+            elif number == _PACKET:
+                interface, high, low, captured = struct.unpack(order + "IIII", block[:16])
+                linkType, parts = interfaces[interface]
+                yield ((high << 32) + low) / parts, linkType, block[20 : 20 + captured]
+        except (struct.error, IndexError):
+            raise NotACapture("it has a block that says too little")
+        kind = file.read(4)
+
+
+def _partsOfSecond(order, options):
+    """
+    @return: into how many parts an interface of pcapng divides a second.
+    @rtype: L{float}
+    """
+    while options:
+        code, length = struct.unpack(order + "HH", options[:4])
+        if code == _RESOLUTION:
+            [exponent] = bytearray(options[4:5])
+            return 2.0 ** (exponent & 0x7F) if exponent & 0x80 else 10.0**exponent
+        # They are padded to four bytes.
+        options = options[4 + (length + 3) // 4 * 4 :]
+    return 1e6
+
+
+def _ipPacket(linkType, frame):
+    """
+    @return: the IP packet in a frame, or something else if there is none.
+    @rtype: L{bytes}
+    """
+    if linkType not in _LINK_HEADERS:
+        raise NotACapture("its packets are of link type {}, which is not read here".format(linkType))
+    start = _LINK_HEADERS[linkType]
+    while start and frame[start - 2 : start] in _VLAN_TAGS:
+        start += 4
+    return frame[start:]
+
+
+def _datagram(packet, fragments):
+    """
+    @return: a datagram that this IP packet is, or completes, without its time; or C{None}.
+    """
+    try:
+        version = bytearray(packet[:1])[0] >> 4
+        if version == 4:
+            family, addresses, protocol, fragment, payload = _parseIPv4(packet)
+        elif version == 6:
+            family, addresses, protocol, fragment, payload = _parseIPv6(packet)
+        else:
+            return None
+        if protocol != _UDP:
+            return None
+        udp = fragments.add(addresses, payload, *fragment)
+        if udp is None:
+            return None
+        sourcePort, destinationPort, length = struct.unpack(">HHH", udp[:6])
+    except (struct.error, IndexError):
+        # It is no IP, or there is not enough of it.
+        return None
+    middle = len(addresses) // 2
+    source = socket.inet_ntop(family, addresses[:middle]), sourcePort
+    destination = socket.inet_ntop(family, addresses[middle:]), destinationPort
+    return source, destination, udp[8:length], length <= len(udp)
+
+
+def _parseIPv4(packet):
+    """
+    @return: the family; the addresses, one after the other; the protocol; of the fragment that it is its
+        identification, its offset and whether there are more; and the payload.
+    @rtype: L{tuple}
+    """
+    words, length, identification, flags, protocol = struct.unpack(">BxHHHxB", packet[:10])
+    payload = packet[(words & 0x0F) * 4 : length]
+    return socket.AF_INET, packet[12:20], protocol, (identification, (flags & 0x1FFF) * 8, flags & 0x2000), payload
+
+
+def _parseIPv6(packet):
+    """
+    The same for IPv6.
+    """
+    length, following = struct.unpack(">HB", packet[4:7])
+    payload, fragment = packet[40 : 40 + length], (0, 0, 0)
+    while following in _OPTIONS:
+        following, words = struct.unpack(">BB", payload[:2])
+        payload = payload[8 * (1 + words) :]
+    if following == _FRAGMENT:
+        following, offset, identification = struct.unpack(">BxHI", payload[:8])
+        fragment, payload = (identification, offset & 0xFFF8, offset & 1), payload[8:]
+    return socket.AF_INET6, packet[8:40], following, fragment, payload
+
+
+class _Fragments(object):
+    """
+    What has come so far of the datagrams that come in fragments.
+    """
+
+    def __init__(self):
+        self._payloads = {}
+
+    def add(self, addresses, payload, identification, offset, areThereMore):
+        """
+        @return: what the fragments make together, if all are there now, or else C{None}.
+        """
+        if not offset and not areThereMore:
+            return payload
+        key = addresses, identification
+        parts = self._payloads.setdefault(key, {})
+        parts[offset] = payload, areThereMore
+        whole, areThereMore = b"", True
+        while areThereMore:
+            if len(whole) not in parts:
+                return None
+            part, areThereMore = parts[len(whole)]
+            if not part:
+                return None
+            whole += part
+        del self._payloads[key]
+        return whole

@@ -1,0 +1,290 @@
+"""
+The command, C{rpcudp} or C{python -m rpcudp}: a call from a shell, and what goes over the wire.
+
+What each file owns: this one what the command is given; C{_commands} its calls and its server; C{_decode} what
+datagrams say, with C{_capture} to get them from files; C{_text} how values are read and written.
+
+argparse takes the options, wherever they stand, and leaves the words.  Told of the words, it would not have options
+between them, would take -1e5 for an option, and would do with -- what each version of Python does.
+"""
+
+from __future__ import print_function
+
+import argparse
+import os
+import re
+import signal
+import sys
+
+from rpcudp import version
+from rpcudp._decode import decode, decodeCapture
+from rpcudp._text import UsedWrongly, complain, parse, quote
+
+_ADDRESS = re.compile(r"(\[[^][]+\]|[^][:]+)(?::([0-9]+))?\Z")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
+
+_CALLED = "HOST:PORT METHOD [ARGUMENT ...]"
+
+# Of an argument that comes from a file, in bytes: its JSON may be longer than what is sent.
+_LONGEST = 1 << 20
+
+_ARGUMENTS = """\
+An ARGUMENT is JSON where it can be read as JSON, such as 5, null or [1, "two"]; hex:00ff is
+bytes, within JSON too; anything else is text. @FILE takes one from a file, and @- takes one
+from standard input. What comes after -- is no option.
+
+"""
+
+_STATUS = """
+The exit status is 0 if there was an answer, 1 if there was none, 2 if it was used wrongly.
+"""
+
+_SERVED = """\
+An example, with server.py of README.md listening (as by "rpcudp serve server:Server --port 1234"):
+
+"""
+
+_CALL = _ARGUMENTS + _SERVED + "  rpcudp call 127.0.0.1:1234 sayhi Snake\n" + _STATUS
+_PING = _ARGUMENTS + _SERVED + "  rpcudp ping 127.0.0.1:1234 sayhi Snake --count 3 --interval 0.5\n" + _STATUS
+
+_DECODE = """\
+Without HEX, the datagrams are the lines of standard input. With --capture, there is a line for
+each call: when it was first sent, by whom, to whom, its method, the time from the first request
+to the first response, and how many copies of the request there are.
+
+An example:
+
+  rpcudp decode 00000102030405060708090a0b0c0d0e0f1011121392a5736179686991a5536e616b65
+
+The exit status is 1 if one is no datagram of these networks, or there is no call in FILE.
+"""
+
+_SERVE = """\
+The module may be in the current folder. What its handlers log goes to standard error.
+
+An example, with server.py of README.md in the current folder:
+
+  rpcudp serve server:Server --port 1234
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        # The sentence alone, as with everything else that is wrong.
+        self.exit(2, "{}: {}.\n".format(self.prog, message))
+
+
+def _makeParser():
+    parser = _Parser(prog="rpcudp", description="Remote procedure calls over UDP, from a shell.")
+    parser.add_argument("--version", action="version", version="rpcudp " + version)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
+    commands.required = True
+
+    def add(run, name, words, summary, epilog):
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            usage="rpcudp {} [options] {}".format(name, words),
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    call = add(_call, "call", _CALLED, "make one call, and print its result as JSON", _CALL)
+    ping = add(_ping, "ping", _CALLED, "make the same call again and again, and tell the round-trip times", _PING)
+    decoded = add(_decode, "decode", "[HEX ...]", "tell what datagrams say, of either network", _DECODE)
+    served = add(_serve, "serve", "MODULE:CLASS", "listen with a subclass of RPCProtocol until it is stopped", _SERVE)
+
+    waits = "how long to wait for an answer; with several, it is asked again after each but the last (default: 5)"
+    for command in (call, ping):
+        command.add_argument("--wait", metavar="SECONDS[,SECONDS...]", type=_parseWaits, default=[5.0], help=waits)
+        command.add_argument("--network", choices=["rpcudp", "storj"], default="rpcudp", help="default: rpcudp")
+        command.add_argument("--bind", metavar="ADDRESS[:PORT]", type=_parseBind, help="where to send it from")
+    ping.add_argument("--count", metavar="N", type=_parseCount, help="how many calls (default: until Ctrl-C)")
+    ping.add_argument("--interval", metavar="SECONDS", type=_parseSeconds, default=1, help="between calls (default: 1)")
+    decoded.add_argument("--capture", metavar="FILE", help="the calls in a file of pcap or pcapng")
+    served.add_argument("--port", metavar="N", type=_parsePort, default=0, help="default: one that is free")
+    served.add_argument("--interface", metavar="ADDRESS", default="", help="default: all of IPv4; :: is all of IPv6")
+    for command in (call, ping, served):
+        command.add_argument("-v", dest="isVerbose", action="store_true", help="print each datagram, both ways")
+    return parser
+
+
+def _parseSeconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise UsedWrongly("{} is not a positive number of seconds".format(quote(text)))
+    return seconds
+
+
+def _parseWaits(text):
+    return [_parseSeconds(part) for part in text.split(",")]
+
+
+def _parseCount(text):
+    if not _isWhole(text) or int(text) < 1:
+        raise UsedWrongly("{} is not a positive whole number".format(quote(text)))
+    return int(text)
+
+
+def _parsePort(text, least=0):
+    if not _isWhole(text) or not least <= int(text) < 65536:
+        raise UsedWrongly("{} is no port, which is a number from {} to 65535".format(quote(text), least))
+    return int(text)
+
+
+def _isWhole(text):
+    # Not as many digits as int() would refuse; and it is asked for no others than these.
+    return re.match(r"[0-9]{1,18}\Z", text) is not None
+
+
+def _parseBind(text):
+    host, port = _splitAddress(text)
+    return host, _parsePort(port or "0")
+
+
+def _parsePeer(text):
+    host, port = _splitAddress(text)
+    if port is None:
+        raise UsedWrongly("{} has no port: it is HOST:PORT".format(quote(text)))
+    return host, _parsePort(port, 1)
+
+
+def _splitAddress(text):
+    """
+    @return: the host, without brackets, and the digits of the port, or C{None}.
+    """
+    match = _ADDRESS.match(text)
+    if match is None:
+        raise UsedWrongly("{} is no HOST:PORT; an IPv6 address is in brackets, as [::1]:1234".format(quote(text)))
+    return match.group(1).strip("[]"), match.group(2)
+
+
+def _readArguments(words, isVerbose):
+    """
+    @return: the values that the arguments of a call stand for.
+    """
+    if words.count("@-") > 1:
+        raise UsedWrongly("standard input can be one argument, and not {}".format(words.count("@-")))
+    arguments = []
+    for number, word in enumerate(words, 1):
+        if word.startswith("@"):
+            word = _readFile(word[1:])
+        value, reason = parse(word)
+        arguments.append(value)
+        if isVerbose and reason is not None:
+            complain("call", "argument {} is text, as it is no JSON: {}".format(number, reason))
+    return arguments
+
+
+def _readFile(path):
+    """
+    @return: the text in a file, without the ends of lines after it, as a shell has it.
+    """
+    try:
+        if path == "-":
+            data = getattr(sys.stdin, "buffer", sys.stdin).read(_LONGEST + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(_LONGEST + 1)
+        if len(data) > _LONGEST:
+            raise UsedWrongly("{} is longer than {} bytes".format(quote(path), _LONGEST))
+        return data.decode("utf-8").rstrip("\r\n")
+    except EnvironmentError as error:
+        raise UsedWrongly("{} cannot be read: {}".format(quote(path), error.strerror))
+    except UnicodeDecodeError:
+        raise UsedWrongly("{} is not text in UTF-8; what is not can be given as hex:".format(quote(path)))
+
+
+def _takePeer(words):
+    """
+    @return: the host and the port, the method, and what else there is.
+    """
+    if len(words) < 2:
+        raise UsedWrongly("it takes {}".format(_CALLED))
+    return _parsePeer(words[0]), words[1], words[2:]
+
+
+def _call(options, words):
+    peer, method, words = _takePeer(words)
+    arguments = _readArguments(words, options.isVerbose)
+    from rpcudp import _commands
+
+    return _commands.call(peer, method, arguments, options)
+
+
+def _ping(options, words):
+    peer, method, words = _takePeer(words)
+    arguments = _readArguments(words, options.isVerbose)
+    from rpcudp import _commands
+
+    return _commands.Ping(peer, method, arguments, options).run()
+
+
+def _decode(options, words):
+    if options.capture is not None:
+        if words:
+            raise UsedWrongly("it takes HEX or --capture FILE, and not both")
+        return decodeCapture(options.capture)
+    if words:
+        return decode(words)
+    if sys.stdin.isatty():
+        print("rpcudp decode: the datagrams are read from standard input.", file=sys.stderr)
+    # Line by line, as they come; whatever their encoding is, digits are ASCII.
+    lines = iter(getattr(sys.stdin, "buffer", sys.stdin).readline, b"")
+    return decode(line.decode("latin-1") for line in lines)
+
+
+def _serve(options, words):
+    if len(words) != 1:
+        raise UsedWrongly("it takes MODULE:CLASS")
+    from rpcudp import _commands
+
+    return _commands.serve(words[0], options)
+
+
+def main():
+    """
+    Do what the command is told to.
+
+    @return: the exit status.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        # Python 3 has none where it is closed.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))
+    parser = _makeParser()
+    try:
+        given = [word if isinstance(word, type(u"")) else word.decode("utf-8") for word in sys.argv[1:]]
+    except UnicodeDecodeError:
+        parser.error("what it is given is not text in UTF-8")
+    end = given.index(u"--") if u"--" in given else len(given)
+    options, words = parser.parse_known_args(given[:end])
+    if options.run is not _serve and hasattr(signal, "SIGPIPE"):
+        # Whoever reads the output may stop, which is no error.  (That of a server is not to end with a client's.)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        for word in words:
+            if word.startswith("-") and word != "-" and not _NUMBER.match(word):
+                raise UsedWrongly("there is no option {}; after --, it would be none".format(quote(word)))
+        status = options.run(options, words + given[end + 1 :])
+        sys.stdout.flush()
+        return status
+    except UsedWrongly as error:
+        complain(options.command, error)
+    except EnvironmentError as error:
+        complain(options.command, "standard input or output failed: {}".format(error.strerror))
+        # What is not written yet would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""
+What the command reads and writes: sentences, addresses, and values as JSON, with something in the place of what JSON
+lacks:
+
+    ===================  ===================================================================
+    C{"hex:00ff"}        bytes
+    C{"float:nan"}       the floats that are no numbers; C{float:inf} and C{float:-inf} too
+    C{"ext:5:00ff"}      an extension type of MessagePack, with its number and bytes
+    C{"time:..."}        a timestamp, in the form of ISO 8601
+    ===================  ===================================================================
+
+What is written is one line of ASCII, whatever a peer has sent, so that nothing of it is a control sequence to a
+terminal.
+"""
+
+from __future__ import print_function
+
+import argparse
+import binascii
+import datetime
+import json
+import math
+import sys
+
+import umsgpack
+
+# Of what was written wrongly, how much a sentence quotes.
+_QUOTED = 60
+
+
+class UsedWrongly(argparse.ArgumentTypeError):
+    """
+    The command cannot do what it is told to; the text says why.  Where argparse asks, it tells the option too.
+    """
+
+
+def complain(command, sentence):
+    """
+    @param command: the name of the subcommand.
+
+    @param sentence: what is the matter, without the full stop.
+    """
+    print("rpcudp {}: {}.".format(command, sentence), file=sys.stderr)
+
+
+def formatAddress(address):
+    """
+    @return: an C{(ip, port)} pair as one word, which is with brackets for IPv6.
+    """
+    return ("[{}]:{}" if ":" in address[0] else "{}:{}").format(*address)
+
+
+def dumps(value):
+    """
+    @param value: what MessagePack can carry.
+
+    @return: C{value} as JSON.  Keys of a map that are no texts become their JSON text, so there may be two alike.
+    @rtype: a native string of ASCII
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join("{}: {}".format(_dumpKey(key), dumps(part)) for key, part in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(dumps, value)) + "]"
+    return json.dumps(_standIn(value))
+
+
+def _dumpKey(key):
+    text = dumps(key)
+    return text if text.startswith('"') else json.dumps(text)
+
+
+def _standIn(value):
+    """
+    @return: what stands for C{value} in JSON.
+    """
+    if isinstance(value, bytes):
+        return "hex:" + _hex(value)
+    if isinstance(value, float) and (math.isnan(value) or math.isinf(value)):
+        return "float:{}".format(value)
+    if isinstance(value, umsgpack.Ext):
+        return "ext:{}:{}".format(value.type, _hex(value.data))
+    if isinstance(value, datetime.datetime):
+        return "time:" + value.isoformat()
+    return value
+
+
+def _hex(data):
+    return binascii.hexlify(data).decode("ascii")
+
+
+def quote(text):
+    """
+    @return: C{text} as a sentence quotes it: on one line, in ASCII, and not too long.
+    """
+    return json.dumps(text if len(text) <= _QUOTED else text[:_QUOTED] + u"...")
+
+
+def parseHex(digits):
+    """
+    @return: the L{bytes} that hexadecimal digits stand for.
+
+    @raise UsedWrongly: if they are none, or not two for each byte.
+    """
+    try:
+        data = digits.encode("ascii")
+        if len(data) % 2:
+            raise UsedWrongly("{} has {} hexadecimal digits, and two make a byte".format(quote(digits), len(data)))
+        return binascii.unhexlify(data)
+    # On Python 2 it is a TypeError.
+    except (ValueError, TypeError):
+        raise UsedWrongly("{} is not hexadecimal".format(quote(digits)))
+
+
+def parse(text):
+    """
+    @param text: an argument of a call, as it is written in a shell.
+
+    @return: the value that it stands for, and why it is not JSON: C{None} if it is, or begins with C{hex:}.  What is
+        neither is text.  In the lists and objects of JSON, texts that begin with C{hex:} are bytes too.
+    @rtype: L{tuple} of the value and a string or C{None}
+
+    @raise UsedWrongly: if what follows C{hex:} is not hexadecimal, or the JSON nests too deep to be read.
+    """
+    if text.startswith(u"hex:"):
+        return parseHex(text[4:]), None
+    try:
+        value = json.loads(text, parse_constant=_refuseConstant)
+        # A text by itself may begin with hex: when it is written as JSON.
+        return value if isinstance(value, type(u"")) else _bytesWithin(value), None
+    except ValueError as error:
+        return text, str(error)
+    except RuntimeError:
+        # RecursionError, which Python 2 does not have.
+        raise UsedWrongly("{} nests too deep".format(quote(text)))
+
+
+def _refuseConstant(name):
+    # Python reads NaN and its kin, and JSON has none.
+    raise ValueError("{} is no JSON".format(name))
+
+
+def _bytesWithin(value):
+    if isinstance(value, list):
+        return [_bytesWithin(part) for part in value]
+    if isinstance(value, dict):
+        return {_bytesWithin(key): _bytesWithin(part) for key, part in value.items()}
+    if isinstance(value, type(u"")) and value.startswith(u"hex:"):
+        return parseHex(value[4:])
+    return value
