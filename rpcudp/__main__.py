@@ -201,29 +201,28 @@ def _readFile(path):
         raise UsedWrongly("{} is not text in UTF-8; what is not can be given as hex:".format(quote(path)))
 
 
-def _takePeer(words):
+def _takeCall(options, words):
     """
-    @return: the host and the port, the method, and what else there is.
+    @return: the host and the port, the method, and its arguments.
     """
     if len(words) < 2:
         raise UsedWrongly("it takes {}".format(_CALLED))
-    return _parsePeer(words[0]), words[1], words[2:]
+    return _parsePeer(words[0]), words[1], _readArguments(words[2:], options.isVerbose)
 
 
 def _call(options, words):
-    peer, method, words = _takePeer(words)
-    arguments = _readArguments(words, options.isVerbose)
+    given = _takeCall(options, words)
+    # Here, as decode does without Twisted, and is there sooner.
     from rpcudp import _commands
 
-    return _commands.call(peer, method, arguments, options)
+    return _commands.run(_commands.call, options, *given)
 
 
 def _ping(options, words):
-    peer, method, words = _takePeer(words)
-    arguments = _readArguments(words, options.isVerbose)
+    given = _takeCall(options, words)
     from rpcudp import _commands
 
-    return _commands.Ping(peer, method, arguments, options).run()
+    return _commands.run(_commands.ping, options, *given)
 
 
 def _decode(options, words):
@@ -243,9 +242,14 @@ def _decode(options, words):
 def _serve(options, words):
     if len(words) != 1:
         raise UsedWrongly("it takes MODULE:CLASS")
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
     from rpcudp import _commands
 
-    return _commands.serve(words[0], options)
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    # As other commands that load code have it, a module may be in the current folder.
+    sys.path.insert(0, "")
+    return _commands.run(_commands.serve, options, words[0])
 
 
 def main():

@@ -1,6 +1,8 @@
 """
-C{rpcudp call}, C{ping} and C{serve}: what of the command has a port, and so the reactor.  One of them is run, once in a
-process.
+C{rpcudp call}, C{ping} and C{serve}: what of the command has a port.
+
+Each is a function of a reactor and what the command was given, and returns a Deferred of the exit status.  To cancel
+that is to stop, as Ctrl-C does.
 """
 
 from __future__ import print_function
@@ -9,148 +11,97 @@ import importlib
 import socket
 import sys
 import traceback
-from timeit import default_timer
 
-from twisted.internet import defer, reactor, task
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import InvalidAddressError
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.internet.task import LoopingCall, react
 
-from rpcudp import protocol, wire
+from rpcudp import wire
 from rpcudp._decode import explain
 from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, quote
 from rpcudp.calls import call as callMethod
 from rpcudp.exceptions import MalformedMessage
+from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import statistics
 
 # Seconds of silence, after which a terminal is told what is being waited for.
 _PATIENCE = 1
 
 
-def call(peer, method, arguments, options):
+def run(function, options, *arguments):
+    """
+    Run one of the functions here with the global reactor, once in a process.
+
+    @return: the exit status.
+
+    @raise UsedWrongly: if it cannot do what it is told to.
+    """
+    results = []
+
+    def main(reactor):
+        deferred = function(reactor, options, *arguments)
+        reactor.addSystemEventTrigger("before", "shutdown", deferred.cancel)
+        # Also where it has failed; react would log that.
+        return deferred.addBoth(results.append)
+
+    try:
+        react(main)
+    except SystemExit:
+        # That is how react ends.
+        pass
+    if not isinstance(results[0], int):
+        results[0].raiseException()
+    return results[0]
+
+
+def call(reactor, options, peer, method, arguments):
     """
     Make a call, and print the result.
 
     @param peer: the host and the port of the peer.
     @type peer: L{tuple}
 
-    @param options: what the command was given.
-
-    @return: the exit status.
-
-    @raise UsedWrongly: if the call cannot be made.
+    @raise UsedWrongly: if it cannot be made.
     """
-    node, address = _open(peer, options)
-    notice = _Notice(address, method, options)
-    outcome = _runUntil(lambda: callMethod(node, address, method, arguments))
-    notice.cancel()
-    if outcome is not None and outcome[0]:
-        print(dumps(outcome[1]))
-        return 0
-    when = "before it was interrupted" if outcome is None else "within {:g} seconds".format(sum(options.wait))
-    text = "no answer from {} to {} {}{}"
-    complain("call", text.format(formatAddress(address), dumps(method), when, _losses(node)))
-    return 1
+    target = _Target(reactor, options, peer, method, arguments)
+
+    def show(outcome):
+        isAnswered, result = outcome
+        if isAnswered:
+            print(dumps(result))
+            return 0
+        complain("call", "no answer from {} within {}{}".format(target, target.patience, target.losses()))
+        return 1
+
+    def interrupted(failure):
+        failure.trap(CancelledError)
+        complain("call", "no answer from {} before it was interrupted{}".format(target, target.losses()))
+        return 1
+
+    return target.call().addCallbacks(show, interrupted)
 
 
-class Ping(object):
+def ping(reactor, options, peer, method, arguments):
     """
-    The same call again and again.
+    Make the same call again and again, print what came of each, and in the end of all.
 
-    @ivar times: the round-trip time of each call that was answered, in seconds.
+    @raise UsedWrongly: if the calls cannot be made.
     """
-
-    def __init__(self, peer, method, arguments, options):
-        """
-        The same as L{call}.
-        """
-        self._node, self._address = _open(peer, options)
-        self._method = method
-        self._arguments = arguments
-        self._options = options
-        self._notice = _Notice(self._address, method, options)
-        self._isStopped = False
-        self.sent = self.ended = 0
-        self.times = []
-
-    def run(self):
-        """
-        @return: the exit status.
-
-        @raise UsedWrongly: if the calls cannot be made.
-        """
-        reactor.addSystemEventTrigger("before", "shutdown", self._stop)
-        _runUntil(self._begin)
-        self._notice.cancel()
-        self._summarise()
-        return 0 if self.times else 1
-
-    def _begin(self):
-        self._done = defer.Deferred()
-        self._loop = task.LoopingCall(self._send)
-        self._loop.start(self._options.interval).addErrback(self._done.errback)
-        return self._done
-
-    def _stop(self):
-        self._isStopped = True
-
-    def _send(self):
-        self.sent += 1
-        if self.sent == self._options.count:
-            self._loop.stop()
-        outcome = callMethod(self._node, self._address, self._method, self._arguments)
-        outcome.addCallback(self._end, self.sent, default_timer())
-
-    def _end(self, outcome, number, began):
-        # Those that are in flight when it is stopped are neither answered nor lost.
-        if self._isStopped:
-            return
-        seconds = default_timer() - began
-        self._notice.cancel()
-        self.ended += 1
-        if outcome[0]:
-            self.times.append(seconds)
-            text = "{:.3f} ms".format(seconds * 1000)
-        else:
-            text = "no answer within {:g} seconds".format(sum(self._options.wait))
-        print("{}: {}".format(number, text))
-        sys.stdout.flush()
-        if self.ended == self._options.count:
-            self._done.callback(None)
-
-    def _summarise(self):
-        text = "{} sent, {} answered, {} lost".format(self.sent, len(self.times), self.ended - len(self.times))
-        if self.ended < self.sent:
-            text += ", {} not waited for".format(self.sent - self.ended)
-        print(text + _losses(self._node))
-        if self.times:
-            times = sorted(self.times)
-            median = (times[(len(times) - 1) // 2] + times[len(times) // 2]) / 2
-            figures = [1000 * seconds for seconds in (times[0], median, times[-1])]
-            print("round-trip time: minimum {:.3f} ms, median {:.3f} ms, maximum {:.3f} ms".format(*figures))
+    return _Ping(reactor, options, _Target(reactor, options, peer, method, arguments)).run()
 
 
-def serve(name, options):
+def serve(reactor, options, name):
     """
     Listen with a protocol until that is stopped.
 
-    @param name: C{MODULE:CLASS}, a subclass of L{protocol.RPCProtocol}.
-
-    @param options: what the command was given.
-
-    @return: the exit status.
+    @param name: C{MODULE:CLASS}, a subclass of L{RPCProtocol} that is instantiated without arguments.
 
     @raise UsedWrongly: if there is no such class, it cannot be instantiated, or cannot listen.
     """
-    # As for other commands that load code: what is in the current folder comes first.
-    sys.path.insert(0, "")
-    node = _make(name)
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    port = _listen(options.port, node, options.interface, options.isVerbose)
-    host = port.getHost()
+    host = _listen(reactor, options, _make(name), options.port, options.interface).getHost()
     print("{} listens on {}".format(name, formatAddress((host.host, host.port))))
     sys.stdout.flush()
-    reactor.run()
-    return 0
+    return Deferred().addErrback(lambda failure: failure.trap(CancelledError) and 0)
 
 
 def _make(name):
@@ -168,7 +119,7 @@ def _make(name):
     kind = getattr(module, className, None)
     if kind is None:
         raise UsedWrongly("{} has nothing called {}".format(quote(moduleName), quote(className)))
-    if not (isinstance(kind, type) and issubclass(kind, protocol.RPCProtocol)):
+    if not (isinstance(kind, type) and issubclass(kind, RPCProtocol)):
         raise UsedWrongly("{} is not a subclass of RPCProtocol".format(quote(name)))
     try:
         return kind()
@@ -187,24 +138,121 @@ def _describe(error):
     return "{} ({})".format(text, places[-1]) if places else text
 
 
-def _open(peer, options):
+class _Target(object):
     """
-    @return: a protocol that listens, and the address of the peer.
+    What is called, and by whom.  Its text says it in a sentence.
+
+    @ivar patience: for how long a call waits, in words.
+    """
+
+    def __init__(self, reactor, options, peer, method, arguments):
+        bindHost, bindPort = options.bind or (None, 0)
+        family, self._address = _resolve(peer, bindHost)
+        module = "storjrpcudp.protocol" if options.network == "storj" else "rpcudp.protocol"
+        self._node = importlib.import_module(module).RPCProtocol(waitTimeout=options.wait, reactor=reactor)
+        self._method = method
+        self._arguments = arguments
+        self.patience = "{:g} seconds".format(sum(options.wait))
+        _listen(reactor, options, self._node, bindPort, bindHost or ("::" if family == socket.AF_INET6 else ""))
+        self._notice = None
+        if sys.stderr.isatty():
+            text = "waiting for an answer from {}, for up to {}".format(self, self.patience)
+            self._notice = reactor.callLater(_PATIENCE, print, text, file=sys.stderr)
+
+    def __str__(self):
+        return "{} to {}".format(formatAddress(self._address), dumps(self._method))
+
+    def call(self):
+        """
+        @return: a Deferred of the outcome.
+        """
+        try:
+            outcome = callMethod(self._node, self._address, self._method, self._arguments)
+        except (MalformedMessage, InvalidAddressError) as error:
+            raise UsedWrongly(str(error))
+        return outcome.addBoth(self._breakSilence)
+
+    def _breakSilence(self, outcome):
+        if self._notice is not None and self._notice.active():
+            self._notice.cancel()
+        return outcome
+
+    def losses(self):
+        """
+        @return: how many datagrams our own system would not send, in words.
+        """
+        lost = statistics(self._node).lost
+        return "; this system did not send {} of the datagrams".format(lost) if lost else ""
+
+
+class _Ping(object):
+    """
+    The same call again and again.
+
+    @ivar _times: the round-trip time of each call that was answered, in seconds.
+    """
+
+    def __init__(self, reactor, options, target):
+        self._reactor = reactor
+        self._count = options.count
+        self._interval = options.interval
+        self._target = target
+        self._sent = self._ended = 0
+        self._times = []
+        self._done = Deferred()
+        self._loop = LoopingCall(self._send)
+        self._loop.clock = reactor
+
+    def run(self):
+        """
+        @return: a Deferred of the exit status.
+        """
+        self._loop.start(self._interval).addErrback(self._done.errback)
+        return self._done.addErrback(lambda failure: failure.trap(CancelledError)).addCallback(self._summarise)
+
+    def _send(self):
+        self._sent += 1
+        if self._sent == self._count:
+            self._loop.stop()
+        self._target.call().addCallback(self._end, self._sent, self._reactor.seconds())
+
+    def _end(self, outcome, number, began):
+        # What is in flight when it is stopped is neither answered nor lost.
+        if self._done.called:
+            return
+        self._ended += 1
+        text = "no answer within {}".format(self._target.patience)
+        if outcome[0]:
+            self._times.append(self._reactor.seconds() - began)
+            text = _milliseconds(self._times[-1])
+        print("{}: {}".format(number, text))
+        sys.stdout.flush()
+        if self._ended == self._count:
+            self._done.callback(None)
+
+    def _summarise(self, _):
+        answered, inFlight = len(self._times), self._sent - self._ended
+        text = "{} sent, {} answered, {} lost".format(self._sent, answered, self._ended - answered)
+        text += ", {} not waited for".format(inFlight) if inFlight else ""
+        print(text + self._target.losses())
+        if answered:
+            times = sorted(self._times)
+            median = (times[(answered - 1) // 2] + times[answered // 2]) / 2
+            figures = [_milliseconds(seconds) for seconds in (times[0], median, times[-1])]
+            print("round-trip time: minimum {}, median {}, maximum {}".format(*figures))
+        return 0 if answered else 1
+
+
+def _milliseconds(seconds):
+    return "{:.3f} ms".format(seconds * 1000)
+
+
+def _resolve(peer, bindHost):
+    """
+    @return: the family and the C{(ip, port)} pair of a host and a port; IPv4 where the host has both, and C{bindHost}
+        does not ask for the other.
     """
     host, port = peer
-    bindHost, bindPort = options.bind or (None, 0)
-    address, isIPv6 = _resolve(host, port, bindHost)
-    kind = importlib.import_module("storjrpcudp.protocol" if options.network == "storj" else "rpcudp.protocol")
-    node = kind.RPCProtocol(waitTimeout=options.wait)
-    _listen(bindPort, node, bindHost or ("::" if isIPv6 else ""), options.isVerbose)
-    return node, address
-
-
-def _resolve(host, port, bindHost):
-    """
-    @return: the C{(ip, port)} pair that C{host} stands for, IPv4 where it has both and C{bindHost} does not say
-        otherwise; and whether it is IPv6.
-    """
     families = [socket.AF_INET, socket.AF_INET6]
     if bindHost is not None:
         families = [socket.AF_INET6 if ":" in bindHost else socket.AF_INET]
@@ -217,12 +265,12 @@ def _resolve(host, port, bindHost):
         else:
             sockaddr = found[0][4]
             zone = "%{}".format(sockaddr[3]) if family == socket.AF_INET6 and sockaddr[3] else ""
-            return (sockaddr[0].partition("%")[0] + zone, port), family == socket.AF_INET6
+            return family, (sockaddr[0].partition("%")[0] + zone, port)
     version = " as IPv{}, as --bind has it".format(6 if family == socket.AF_INET6 else 4) if bindHost else ""
     raise UsedWrongly("{} cannot be resolved{}: {}".format(quote(host), version, reason))
 
 
-def _listen(port, node, interface, isVerbose):
+def _listen(reactor, options, node, port, interface):
     """
     @return: the port that C{node} listens on.
     """
@@ -231,18 +279,19 @@ def _listen(port, node, interface, isVerbose):
     # Besides those of the system, whatever startProtocol raises.
     except Exception as error:
         reason = getattr(error, "socketError", error)
-        text = "{}:{} cannot be listened on: {}"
-        raise UsedWrongly(text.format(interface or "0.0.0.0", port, getattr(reason, "strerror", None) or reason))
-    if isVerbose:
-        _showDatagrams(listening, node)
+        text = "{} cannot be listened on: {}"
+        address = formatAddress((interface or "0.0.0.0", port))
+        raise UsedWrongly(text.format(address, getattr(reason, "strerror", None) or reason))
+    if options.isVerbose:
+        _showDatagrams(reactor, listening, node)
     return listening
 
 
-def _showDatagrams(port, node):
+def _showDatagrams(reactor, port, node):
     """
     Print each datagram to standard error, as it comes or goes.
     """
-    began = default_timer()
+    began = reactor.seconds()
 
     def shown(arrow, function):
         def show(datagram, address=None):
@@ -251,7 +300,7 @@ def _showDatagrams(port, node):
             except MalformedMessage as error:
                 text = "malformed: {}".format(error)
             peer = formatAddress(address[:2])
-            print("{:.3f} {} {} {}".format(default_timer() - began, arrow, peer, text), file=sys.stderr)
+            print("{:.3f} {} {} {}".format(reactor.seconds() - began, arrow, peer, text), file=sys.stderr)
             try:
                 return function(datagram, address)
             except socket.error as error:
@@ -262,55 +311,3 @@ def _showDatagrams(port, node):
 
     port.write = shown(">", port.write)
     node.datagramReceived = shown("<", node.datagramReceived)
-
-
-def _losses(node):
-    """
-    @return: what our own system would not send, in words.
-    """
-    lost = statistics(node).lost
-    return "; this system did not send {} of its datagrams".format(lost) if lost else ""
-
-
-class _Notice(object):
-    """
-    What a terminal is told after a second of silence.
-    """
-
-    def __init__(self, address, method, options):
-        self._timer = None
-        if sys.stderr.isatty():
-            text = "waiting for an answer from {} to {}, for up to {:g} seconds"
-            text = text.format(formatAddress(address), dumps(method), sum(options.wait))
-            self._timer = reactor.callLater(_PATIENCE, print, text, file=sys.stderr)
-
-    def cancel(self):
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-
-def _runUntil(begin):
-    """
-    Run the reactor, and in it C{begin}, until the Deferred that this returns has a result, or somebody stops the
-    reactor, as by Ctrl-C.
-
-    @return: the result, or C{None} if it was stopped.
-
-    @raise UsedWrongly: if the call could not be made.
-    """
-    results, stopped = [], []
-
-    def finish(result):
-        if not stopped:
-            results.append(result)
-            reactor.stop()
-
-    reactor.addSystemEventTrigger("before", "shutdown", stopped.append, True)
-    reactor.callWhenRunning(lambda: defer.maybeDeferred(begin).addBoth(finish))
-    reactor.run()
-    if results and hasattr(results[0], "raiseException"):
-        try:
-            results[0].raiseException()
-        except (MalformedMessage, InvalidAddressError) as error:
-            raise UsedWrongly(str(error))
-    return results[0] if results else None

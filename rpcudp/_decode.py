@@ -77,7 +77,8 @@ class _Call(object):
     A call as it was captured.
 
     @ivar copies: how many requests there are, byte for byte the same.
-    @ivar seconds: from the first of them to the first response; C{None} if there is none.
+    @ivar responses: how many responses there are.
+    @ivar seconds: from the first request to the first response.
     """
 
     def __init__(self, time, source, destination, method):
@@ -85,18 +86,21 @@ class _Call(object):
         self.source = source
         self.destination = destination
         self.method = method
-        self.copies = 0
+        self.copies = self.responses = 0
         self.seconds = None
 
     def __str__(self):
-        return "{:%Y-%m-%dT%H:%M:%S.%f}Z {} > {} {} {}, {}".format(
+        outcome = "answered in {:.3f} ms".format(self.seconds * 1000) if self.responses else "unanswered"
+        outcome += ", 1 copy" if self.copies == 1 else ", {} copies".format(self.copies)
+        # Such as to retransmissions, or where the first got lost behind the place of the capture.
+        outcome += ", {} responses".format(self.responses) if self.responses > 1 else ""
+        return "{:%Y-%m-%dT%H:%M:%S.%f}Z {} > {} {} {}".format(
             datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=self.time),
             formatAddress(self.source),
             formatAddress(self.destination),
             # Without the quotes.
             dumps(self.method)[1:-1],
-            "unanswered" if self.seconds is None else "answered in {:.3f} ms".format(self.seconds * 1000),
-            "1 copy" if self.copies == 1 else "{} copies".format(self.copies),
+            outcome,
         )
 
 
@@ -124,8 +128,10 @@ def _findCalls(datagrams, calls):
         else:
             incomplete += 1
         call = callsByResponse.get((data[: wire.HEADER_LENGTH], destination))
-        if call is not None and call.seconds is None:
-            call.seconds = time - call.time
+        if call is not None:
+            call.responses += 1
+            if call.responses == 1:
+                call.seconds = time - call.time
     return incomplete
 
 
