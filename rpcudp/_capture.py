@@ -201,7 +201,7 @@ def _partsOfSecond(order, options):
     while options:
         code, length = struct.unpack(order + "HH", options[:4])
         if code == _RESOLUTION:
-            [exponent] = bytearray(options[4:5])
+            [exponent] = struct.unpack("B", options[4:5])
             return 2.0 ** (exponent & 0x7F) if exponent & 0x80 else 10.0**exponent
         # They are padded to four bytes.
         options = options[4 + (length + 3) // 4 * 4 :]

@@ -2,16 +2,20 @@
 What more than one test needs: a transport without a network, and what came of it.
 """
 
+import io
 import itertools
 import os
 import re
+import socket
+import sys
 
 import umsgpack
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import rpcudp
 from rpcudp.protocol import RPCProtocol
@@ -25,6 +29,17 @@ THERE = ("192.0.2.7", 5678)
 MESSAGE_ID = bytes(bytearray(range(20)))
 
 _numbers = itertools.count()
+
+# Runs the program named first, as Python does, and says so once it listens.
+ANNOUNCE = """
+from __future__ import print_function
+import os, runpy, sys
+from twisted.internet import reactor
+reactor.callWhenRunning(lambda: (print("running"), sys.stdout.flush()))
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class FakeTransport(object):
@@ -140,6 +155,62 @@ class BackgroundProcess(ProcessProtocol):
         if self.transport.pid:
             self.transport.signalProcess("KILL")
         return self._ended
+
+
+def freePort():
+    """
+    @return: a UDP port that nobody listens on.
+    """
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe.bind(("", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    return port
+
+
+class ProcessTestCase(TestCase):
+    """
+    Runs programs.
+    """
+
+    timeout = 60
+
+    @defer.inlineCallbacks
+    def runPython(self, *command, **options):
+        """
+        @return: a Deferred of a program's output, errors and exit code.
+        """
+        out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT, **options)
+        defer.returnValue((out.decode("utf-8"), err.decode("utf-8"), code))
+
+    def serve(self, *arguments):
+        """
+        @return: a Deferred that fires when a program listens, which it does until the test ends.
+        """
+        server = BackgroundProcess([sys.executable, "-c", ANNOUNCE] + list(arguments), ENVIRONMENT)
+        self.addCleanup(server.stop)
+        return server.firstLine
+
+    def assertPlainFailure(self, outcome, sentence):
+        out, err, code = outcome
+        self.assertEqual((out, code), ("", 1))
+        self.assertRegex(err.strip(), sentence)
+        self.assertNotIn("Traceback", err)
+
+    if not hasattr(TestCase, "assertRegex"):
+        # Python 2.7's name of it.
+        assertRegex = TestCase.assertRegexpMatches
+
+
+def captureOutput(test, function, *arguments):
+    """
+    @return: what C{function} returns, and what it prints to standard output and to standard error.
+    """
+    # What print writes on Python 2 is bytes.
+    files = [io.StringIO() if sys.version_info >= (3,) else io.BytesIO() for _ in range(2)]
+    test.patch(sys, "stdout", files[0])
+    test.patch(sys, "stderr", files[1])
+    return (function(*arguments),) + tuple(file.getvalue() for file in files)
 
 
 def collectLog(test):

@@ -9,29 +9,16 @@ import sys
 
 from twisted.internet import defer
 from twisted.internet.task import Clock
-from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import Statistics
 from rpcudp.testing import SimulatedNetwork
-from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport
+from tests.support import MESSAGE_ID, FakeTransport, ProcessTestCase, freePort
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
-
-# Runs the program named first, as Python does, and says so once it listens.
-ANNOUNCE = """
-from __future__ import print_function
-import os, runpy, sys
-from twisted.internet import reactor
-reactor.callWhenRunning(lambda: (print("running"), sys.stdout.flush()))
-del sys.argv[0]
-sys.path[0] = os.path.dirname(sys.argv[0])
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
 
 # Prints what is at a URL.
 FETCH = """
@@ -78,17 +65,6 @@ task.result()
 """
 
 
-def freePort():
-    """
-    @return: a UDP port that nobody listens on.
-    """
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    probe.bind(("", 0))
-    port = probe.getsockname()[1]
-    probe.close()
-    return port
-
-
 def readmePrograms():
     """
     @return: the programs in README.md, by file name.
@@ -96,36 +72,6 @@ def readmePrograms():
     with open(os.path.join(ROOT, "README.md")) as readme:
         blocks = re.findall("```python\n(# (\\S+)\n.*?)```", readme.read(), re.DOTALL)
     return {name: program for program, name in blocks}
-
-
-class ProcessTestCase(TestCase):
-    timeout = 60
-
-    @defer.inlineCallbacks
-    def runPython(self, *command, **options):
-        """
-        @return: a Deferred of a program's output, errors and exit code.
-        """
-        out, err, code = yield getProcessOutputAndValue(sys.executable, command, env=ENVIRONMENT, **options)
-        defer.returnValue((out.decode("utf-8"), err.decode("utf-8"), code))
-
-    def serve(self, *arguments):
-        """
-        @return: a Deferred that fires when a program listens, which it does until the test ends.
-        """
-        server = BackgroundProcess([sys.executable, "-c", ANNOUNCE] + list(arguments), ENVIRONMENT)
-        self.addCleanup(server.stop)
-        return server.firstLine
-
-    def assertPlainFailure(self, outcome, sentence):
-        out, err, code = outcome
-        self.assertEqual((out, code), ("", 1))
-        self.assertRegex(err.strip(), sentence)
-        self.assertNotIn("Traceback", err)
-
-    if not hasattr(TestCase, "assertRegex"):
-        # Python 2.7's name of it.
-        assertRegex = TestCase.assertRegexpMatches
 
 
 class ExampleTests(ProcessTestCase):
