@@ -106,13 +106,14 @@ class _Call(object):
 
 def _findCalls(datagrams, calls):
     """
-    Fill C{calls}.  A request is a copy of another one if it has the same sender, receiver and bytes; what has its
-    message id, and goes where it came from, is a response to it.
+    Fill C{calls}.  A request is a copy of another one if it has the same sender, receiver and bytes.  What has its
+    message id, and goes where it came from, is a response to it, whoever sends it; but if there are several such
+    requests, one to that sender comes first.
 
     @return: how many datagrams were captured in part.
     """
     incomplete = 0
-    # By what begins the response, and whom it is for.
+    # By what begins the response, whom it is for, and who sends it or nobody.
     callsByResponse = {}
     for time, source, destination, data, isWhole in datagrams:
         if isWhole:
@@ -123,11 +124,13 @@ def _findCalls(datagrams, calls):
             if said[u"kind"] == u"request":
                 call = calls.setdefault((source, destination, data), _Call(time, source, destination, said[u"method"]))
                 call.copies += 1
-                callsByResponse[_RESPONSES[data[:1]] + wire.messageID(data), source] = call
+                header = _RESPONSES[data[:1]] + wire.messageID(data)
+                callsByResponse[header, source, destination] = callsByResponse[header, source, None] = call
                 continue
         else:
             incomplete += 1
-        call = callsByResponse.get((data[: wire.HEADER_LENGTH], destination))
+        header = data[: wire.HEADER_LENGTH]
+        call = callsByResponse.get((header, destination, source)) or callsByResponse.get((header, destination, None))
         if call is not None:
             call.responses += 1
             if call.responses == 1:

@@ -155,6 +155,14 @@ class CaptureTests(SynchronousTestCase):
         _, lines, _ = self.calls([(1, CALLER, PEER, REQUEST), (2, ("10.0.0.9", 9), CALLER, answer)])
         self.assertIn("answered in 1000.000 ms", lines[0])
 
+    def test_oneMessageIDForSeveralPeers(self):
+        answer = wire.encode(b"\x01", MESSAGE_ID, 1)
+        other = ("10.0.0.3", 1234)
+        datagrams = [(1, CALLER, PEER, REQUEST), (2, CALLER, other, REQUEST), (4, PEER, CALLER, answer)]
+        _, lines, _ = self.calls(datagrams + [(4, other, CALLER, answer)])
+        for line, seconds in zip(lines, (3, 2)):
+            self.assertIn("answered in {}000.000 ms, 1 copy".format(seconds), line)
+
     def test_whatIsNoResponseToIt(self):
         for source, destination, datagram in [
             (PEER, ("10.0.0.1", 1), wire.encode(b"\x01", MESSAGE_ID, 1)),

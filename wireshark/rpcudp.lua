@@ -42,7 +42,8 @@ rpcudp.experts = {malformed, again}
 
 rpcudp.prefs.ports = Pref.range("UDP ports", "", "The ports whose datagrams are RPC over UDP in any case", 65535)
 
--- MessagePack: a value is read as a node, {offset, length, text} or {offset, length, name, children}.
+-- MessagePack: a value is read as a node, {offset, length, text} or {offset, length, name, count, children}; offsets are
+-- from the beginning of the payload.  What is read is a string, which is ten times faster than a Tvb.
 
 -- By the first byte: what the value is, and how many bytes tell its length, or how long it is.
 local SIZED = {
@@ -85,80 +86,95 @@ local function checkUTF8(text)
     end
 end
 
-local function quote(text)
-    return '"' .. text:gsub('[%c"\\]', function(character) return ("\\u%04x"):format(character:byte()) end) .. '"'
+local ESCAPES = {['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
+
+local function escape(text)
+    return (text:gsub('[%c"\\]', function(character)
+        return ESCAPES[character] or ("\\u%04x"):format(character:byte())
+    end))
 end
 
-local function hex(range)
-    return range and range:bytes():tohex(true) or ""
+local function hex(text)
+    return (text:gsub(".", function(character) return ("%02x"):format(character:byte()) end))
 end
 
--- As rpcudp decode writes them.
+-- The shortest decimal number that is this one.
+local function floatText(number)
+    if number ~= number then return '"float:nan"' end
+    if number == math.huge then return '"float:inf"' end
+    if number == -math.huge then return '"float:-inf"' end
+    local text
+    for digits = 15, 17 do
+        text = ("%." .. digits .. "g"):format(number)
+        if tonumber(text) == number then break end
+    end
+    return text:find("^-?%d+$") and text .. ".0" or text
+end
+
+-- What leaves look like, which is nearly as rpcudp decode writes them.  Numbers are read by Wireshark, as those of Lua
+-- 5.2 have no 64 bits.
 local WRITERS = {
-    text = function(range)
-        local text = range and range:raw() or ""
-        checkUTF8(text)
-        return quote(text)
+    text = function(data)
+        checkUTF8(data)
+        return '"' .. escape(data) .. '"'
     end,
-    bytes = function(range) return '"hex:' .. hex(range) .. '"' end,
-    float = function(range)
-        local number = range:float()
-        if number ~= number then return '"float:nan"' end
-        if number == math.huge then return '"float:inf"' end
-        if number == -math.huge then return '"float:-inf"' end
-        local text = ("%.17g"):format(number)
-        local short = ("%.15g"):format(number)
-        return tonumber(short) == number and short or text
+    bytes = function(data) return '"hex:' .. hex(data) .. '"' end,
+    extension = function(data)
+        local number = data:byte()
+        return ('"ext:%d:%s"'):format(number < 128 and number or number - 256, hex(data:sub(2)))
     end,
-    uint64 = function(range) return tostring(range:uint64()) end,
-    int64 = function(range) return tostring(range:int64()) end,
+    float = function(_, range) return floatText(range:float()) end,
+    uint64 = function(_, range) return tostring(range:uint64()) end,
+    int64 = function(_, range) return tostring(range:int64()) end,
 }
 
-local function readValue(payload, offset, depth)
-    local function take(start, length)
-        if start + length > payload:len() then refuse("it ends within a value") end
-        return length > 0 and payload(start, length) or nil
-    end
+local function checkLength(data, offset, length)
+    if offset + length > #data then refuse("it ends within a value") end
+end
 
-    local function leaf(start, length, text)
-        return {offset = offset, length = start + length - offset, text = text}
-    end
+local function uint(data, offset, bytes)
+    checkLength(data, offset, bytes)
+    local number = 0
+    for position = offset + 1, offset + bytes do number = number * 256 + data:byte(position) end
+    return number
+end
 
-    local function several(name, start, count, perElement)
+local readValue
+
+-- A value that begins at an offset, of which what comes after its head begins at start, and has so many bytes, or parts.
+local function readSized(data, payload, offset, depth, what, start, size)
+    if what == "array" or what == "map" then
         if depth == DEEPEST then refuse("it nests deeper than " .. DEEPEST .. " levels") end
-        local node = {offset = offset, name = name, count = count, children = {}}
-        for number = 1, count * perElement do
-            local child = readValue(payload, start, depth + 1)
+        local node = {offset = offset, name = what, count = size, children = {}}
+        for number = 1, what == "map" and 2 * size or size do
+            local child = readValue(data, payload, start, depth + 1)
             node.children[number] = child
             start = start + child.length
         end
         node.length = start - offset
         return node
     end
+    if what == "extension" then size = size + 1 end
+    checkLength(data, start, size)
+    local part = data:sub(start + 1, start + size)
+    local text = WRITERS[what](part, size > 0 and payload(start, size))
+    return {offset = offset, length = start + size - offset, text = text, plain = what == "text" and part or nil}
+end
 
-    local function sized(what, start, length)
-        if what == "array" then return several(what, start, length, 1) end
-        if what == "map" then return several(what, start, length, 2) end
-        if what == "extension" then
-            local number = take(start, 1):int()
-            return leaf(start, 1 + length, ('"ext:%d:%s"'):format(number, hex(take(start + 1, length))))
-        end
-        local node = leaf(start, length, WRITERS[what](take(start, length)))
-        node.isText = what == "text"
-        return node
+function readValue(data, payload, offset, depth)
+    local first = uint(data, offset, 1)
+    local after = offset + 1
+    if first < 0x80 or first >= 0xe0 then
+        return {offset = offset, length = 1, text = ("%d"):format(first < 0x80 and first or first - 0x100)}
     end
-
-    local first = take(offset, 1):uint()
-    if first < 0x80 then return leaf(offset, 1, tostring(first)) end
-    if first < 0x90 then return sized("map", offset + 1, first - 0x80) end
-    if first < 0xa0 then return sized("array", offset + 1, first - 0x90) end
-    if first < 0xc0 then return sized("text", offset + 1, first - 0xa0) end
-    if first >= 0xe0 then return leaf(offset, 1, tostring(first - 0x100)) end
-    if CONSTANTS[first] then return leaf(offset, 1, CONSTANTS[first]) end
-    if FIXED[first] then return sized(FIXED[first][1], offset + 1, FIXED[first][2]) end
+    if first < 0x90 then return readSized(data, payload, offset, depth, "map", after, first - 0x80) end
+    if first < 0xa0 then return readSized(data, payload, offset, depth, "array", after, first - 0x90) end
+    if first < 0xc0 then return readSized(data, payload, offset, depth, "text", after, first - 0xa0) end
+    if CONSTANTS[first] then return {offset = offset, length = 1, text = CONSTANTS[first]} end
+    if FIXED[first] then return readSized(data, payload, offset, depth, FIXED[first][1], after, FIXED[first][2]) end
     if not SIZED[first] then refuse(("%02x begins no value"):format(first)) end
     local what, bytes = SIZED[first][1], SIZED[first][2]
-    return sized(what, offset + 1 + bytes, take(offset + 1, bytes):uint())
+    return readSized(data, payload, offset, depth, what, after + bytes, uint(data, after, bytes))
 end
 
 -- A node as one text.
@@ -171,7 +187,7 @@ local function textOf(node)
     end
     for number = 1, #node.children, 2 do
         local key = textOf(node.children[number])
-        if key:sub(1, 1) ~= '"' then key = quote(key) end
+        if key:sub(1, 1) ~= '"' then key = '"' .. escape(key) .. '"' end
         parts[#parts + 1] = key .. ": " .. textOf(node.children[number + 1])
     end
     return "{" .. table.concat(parts, ", ") .. "}"
@@ -190,83 +206,116 @@ local function addNode(tree, payload, node, label)
     end
 end
 
--- The value of a datagram, or nil and why it is malformed.
+-- The value of a datagram and its payload, or nil and why it is malformed.
 local function decode(tvb)
     if tvb:len() <= HEADER then return nil, ("%d bytes, and %d are the least"):format(tvb:len(), HEADER + 1) end
     local kind = tvb(0, 1):uint()
     if not KINDS[kind] then return nil, ("it begins with %02x, and not with 00, 01, 02 or 03"):format(kind) end
     local payload = tvb(HEADER, math.min(tvb:len(), LONGEST) - HEADER):tvb()
-    local isRead, value = pcall(readValue, payload, 0, 0)
+    local isRead, value = pcall(readValue, payload:raw(), payload, 0, 0)
     if not isRead then return nil, tostring(value) end
     if kind % 2 == 0 then
-        local parts = value.children or {}
-        if value.name ~= "array" or #parts ~= 2 or not parts[1].isText or parts[2].name ~= "array" then
+        local parts = value.name == "array" and value.children or {}
+        if #parts ~= 2 or not parts[1].plain or parts[2].name ~= "array" then
             return nil, "it is not [method, [argument, ...]]"
         end
     end
     return value, payload
 end
 
--- Calls: {frame, time, method, response}
-
--- By sender, receiver and bytes of the request; and by network, message id and caller.
-local callsByRequest, callsByCaller
--- What is known of a frame: its call, and the frame that it repeats.
+-- Calls: {caller, callerPort, peer, peerPort, datagram, frame, time, method, response}, in lists by network, message id
+-- and the caller's port.  Addresses are compared, as their texts may be names, and change while names are resolved.
+local calls
+-- What is known of a frame: {call, repeats, seconds}, of which repeats is the frame that it repeats.
 local frames
 
+-- Of so many calls with one message id from one port, the latest are remembered.
+local REMEMBERED = 50
+
 function rpcudp.init()
-    callsByRequest, callsByCaller, frames = {}, {}, {}
+    calls, frames = {}, {}
 end
 
-local function callerKey(tvb, address, port)
-    return ("%s %s %s %d"):format(NETWORKS[tvb(0, 1):uint()], hex(tvb(1, 20)), tostring(address), port)
+local function callsOf(tvb, port)
+    local key = NETWORKS[tvb(0, 1):uint()] .. tvb:raw(1, 20) .. port
+    calls[key] = calls[key] or {}
+    return calls[key]
 end
 
--- Errors of ICMP quote datagrams, which are not sent again by that.
-local icmp, icmp6 = Field.new("icmp.type"), Field.new("icmpv6.type")
-
--- Find out what a frame is, when it is seen for the first time; a request needs its value.
-local function learn(tvb, pinfo, value)
-    if pinfo.visited or icmp() or icmp6() then return end
-    local isRequest = tvb(0, 1):uint() % 2 == 0
-    local call, repeats
-    if isRequest then
-        local caller = callerKey(tvb, pinfo.src, pinfo.src_port)
-        local key = ("%s %s %d %s"):format(caller, tostring(pinfo.dst), pinfo.dst_port, tvb:raw())
-        call = callsByRequest[key]
-        repeats = call and call.frame
-        if not call then
-            call = {frame = pinfo.number, time = pinfo.rel_ts, method = value.children[1].text:sub(2, -2)}
-            callsByRequest[key] = call
-        end
-        callsByCaller[caller] = call
-    else
-        call = callsByCaller[callerKey(tvb, pinfo.dst, pinfo.dst_port)]
-        if not call then return end
-        repeats = call.response
-        call.response = call.response or pinfo.number
+local function learnRequest(tvb, pinfo, value)
+    local list, datagram = callsOf(tvb, pinfo.src_port), tvb:raw()
+    for _, call in ipairs(list) do
+        local isSame = call.peerPort == pinfo.dst_port and call.caller == pinfo.src and call.peer == pinfo.dst
+        if isSame and call.datagram == datagram then return {call = call, repeats = call.frame} end
     end
-    frames[pinfo.number] = {call = call, repeats = repeats}
+    local method = value.children[1].plain
+    -- Wireshark ends a text at the first null byte.
+    if method:find("\0", 1, true) then method = escape(method) end
+    local call = {
+        caller = pinfo.src, callerPort = pinfo.src_port, peer = pinfo.dst, peerPort = pinfo.dst_port,
+        datagram = datagram, frame = pinfo.number, time = pinfo.rel_ts, method = method,
+    }
+    list[#list + 1] = call
+    if #list > REMEMBERED then table.remove(list, 1) end
+    return {call = call}
 end
 
-local function seconds(number)
-    local whole = math.floor(number)
-    return NSTime.new(whole, math.floor((number - whole) * 1e9 + 0.5))
+-- The call that a response is to: the latest to where it comes from, or else the latest, as a host with several
+-- addresses may answer from another one.
+local function findCall(tvb, pinfo)
+    local found
+    for _, call in ipairs(callsOf(tvb, pinfo.dst_port)) do
+        if call.caller == pinfo.dst then
+            local comesFromPeer = call.peerPort == pinfo.src_port and call.peer == pinfo.src
+            if comesFromPeer or not (found and found.isPeer) then found = {call = call, isPeer = comesFromPeer} end
+        end
+    end
+    return found and found.call
+end
+
+local function learnResponse(tvb, pinfo)
+    local call = findCall(tvb, pinfo)
+    if not call then return nil end
+    local frame = {call = call, repeats = call.response, seconds = pinfo.rel_ts - call.time}
+    call.response = call.response or pinfo.number
+    return frame
+end
+
+-- Find out what a frame is, when it is seen for the first time.  Errors of ICMP quote datagrams, which are not sent again
+-- by that.
+local function learn(tvb, pinfo, value)
+    if pinfo.visited or pinfo.in_error_pkt then return end
+    local isRequest = tvb(0, 1):uint() % 2 == 0
+    frames[pinfo.number] = isRequest and learnRequest(tvb, pinfo, value) or learnResponse(tvb, pinfo)
+end
+
+local function toNSTime(seconds)
+    local nanoseconds = math.floor(math.abs(seconds) * 1e9 + 0.5)
+    local sign = seconds < 0 and -1 or 1
+    return NSTime.new(sign * math.floor(nanoseconds / 1e9), sign * (nanoseconds % 1e9))
+end
+
+-- Of a method, and of arguments and results, so many bytes stand in the column.
+local SHOWN = 100
+
+local function shorten(text)
+    if #text <= SHOWN then return text end
+    -- Without the beginning of a character.
+    return text:sub(1, SHOWN):gsub("[\192-\255][\128-\191]*$", "") .. "..."
 end
 
 -- What is known of the call; what the column says of that, before and after what the datagram says itself.
-local function addCall(tree, pinfo, isRequest)
+local function addCall(tree, pinfo)
     local frame = frames[pinfo.number]
-    if not frame then return "", "" end
+    if not frame or pinfo.in_error_pkt then return "", "" end
     local call, before, after = frame.call, "", ""
-    if isRequest then
-        if call.response then tree:add(fields.responseIn, call.response):set_generated() end
-    else
-        local time = pinfo.rel_ts - call.time
+    if frame.seconds then
         tree:add(fields.method, call.method):set_generated()
         tree:add(fields.requestIn, call.frame):set_generated()
-        tree:add(fields.time, seconds(time)):set_generated()
-        after = (" to %s after %.3f ms"):format(call.method, time * 1000)
+        tree:add(fields.time, toNSTime(frame.seconds)):set_generated()
+        after = (" to %s after %.3f ms"):format(shorten(escape(call.method)), frame.seconds * 1000)
+    elseif call.response then
+        tree:add(fields.responseIn, call.response):set_generated()
     end
     if frame.repeats then
         tree:add(fields.retransmission, true):set_generated()
@@ -277,60 +326,58 @@ local function addCall(tree, pinfo, isRequest)
     return before, after
 end
 
--- Of arguments and results, so many bytes stand in the column.
-local SHOWN = 100
-
-local function shorten(text)
-    if #text <= SHOWN then return text end
-    -- Without the beginning of a character.
-    return text:sub(1, SHOWN):gsub("[\192-\255][\128-\191]*$", "") .. "..."
+-- What the column says of a datagram that cannot be read.
+local function explain(tvb, pinfo, root, reason)
+    local kind = tvb:len() >= HEADER and tvb(0, 1):uint()
+    local isWhole = tvb:reported_len() <= tvb:len() and not pinfo.fragmented and not pinfo.in_error_pkt
+    if isWhole then
+        local text = "Malformed datagram: " .. reason
+        root:add_proto_expert_info(malformed, text)
+        return text
+    end
+    local text = ("%d bytes of a datagram that is not all here"):format(tvb:len())
+    if not KINDS[kind] or kind % 2 == 0 then return text end
+    learn(tvb, pinfo)
+    local before, after = addCall(root, pinfo)
+    return before .. KINDS[kind] .. after .. ": " .. text
 end
 
-function rpcudp.dissector(tvb, pinfo, tree)
+local function show(tvb, pinfo, tree, value, payload)
     pinfo.cols.protocol = "RPCUDP"
     local root = tree:add(rpcudp, tvb())
-    local kind = tvb:len() > 0 and tvb(0, 1):uint() or -1
-    if KINDS[kind] and tvb:len() >= HEADER then
+    local kind = tvb:len() >= HEADER and tvb(0, 1):uint()
+    if KINDS[kind] then
         root:add(fields.kind, tvb(0, 1))
         root:add(fields.network, tvb(0, 1), NETWORKS[kind]):set_generated()
         root:add(fields.id, tvb(1, 20))
     end
-    local value, payload = decode(tvb)
-    if not value then
-        local text = "Malformed datagram: " .. payload
-        if tvb:reported_len() > tvb:len() then
-            text = ("Datagram of %d bytes, of which %d were captured"):format(tvb:reported_len(), tvb:len())
-            if kind % 2 == 1 and KINDS[kind] and tvb:len() >= HEADER then
-                learn(tvb, pinfo)
-                local before, after = addCall(root, pinfo, false)
-                text = before .. KINDS[kind] .. after .. ": " .. text
-            end
-        else
-            root:add_proto_expert_info(malformed, text)
+    local info
+    if value then
+        learn(tvb, pinfo, value)
+        local isRequest = kind % 2 == 0
+        local shown, field, label = value, fields.result, "Result: "
+        local before, after = addCall(root, pinfo)
+        if isRequest then
+            local method = value.children[1]
+            shown, field, label = value.children[2], fields.arguments, "Arguments: "
+            after = " " .. shorten(escape(method.plain))
+            root:add(fields.method, payload(method.offset, method.length), method.plain)
         end
-        root:append_text(", " .. text)
-        pinfo.cols.info = text
-        return tvb:len()
+        local text = textOf(shown)
+        root:add(field, payload(shown.offset, shown.length), text)
+        addNode(root, payload, shown, label)
+        if value.length < payload:len() then root:add(fields.trailing, payload(value.length)) end
+        info = before .. KINDS[kind] .. after .. ": " .. shorten(text)
+    else
+        info = explain(tvb, pinfo, root, payload)
     end
-    learn(tvb, pinfo, value)
-    local isRequest = kind % 2 == 0
-    local before, after = addCall(root, pinfo, isRequest)
-    local shown = value
-    if isRequest then
-        local method = value.children[1]
-        shown = value.children[2]
-        after = " " .. method.text:sub(2, -2)
-        root:add(fields.method, payload(method.offset, method.length), method.text:sub(2, -2))
-    end
-    local field, label = isRequest and fields.arguments or fields.result, isRequest and "Arguments: " or "Result: "
-    local text = textOf(shown)
-    root:add(field, payload(shown.offset, shown.length), text)
-    addNode(root, payload, shown, label)
-    if value.length < payload:len() then root:add(fields.trailing, payload(value.length)) end
-    local info = before .. KINDS[kind] .. after .. ": " .. shorten(text)
     root:append_text(", " .. info)
     pinfo.cols.info = info
     return tvb:len()
+end
+
+function rpcudp.dissector(tvb, pinfo, tree)
+    return show(tvb, pinfo, tree, decode(tvb))
 end
 
 -- Ports, and what is taken for one of ours without them
@@ -346,16 +393,18 @@ function rpcudp.prefs_changed()
     if registered ~= "" then udp:add(registered, rpcudp) end
 end
 
-local function isOurs(tvb, pinfo)
-    if tvb:len() <= HEADER or not KINDS[tvb(0, 1):uint()] then return false end
-    if tvb(0, 1):uint() % 2 == 0 then return tvb(HEADER, 1):uint() == 0x92 and decode(tvb) ~= nil end
-    -- From another address than the one that was called, as a host with several may answer.
-    return frames[pinfo.number] ~= nil or callsByCaller[callerKey(tvb, pinfo.dst, pinfo.dst_port)] ~= nil
-end
-
 rpcudp:register_heuristic("udp", function(tvb, pinfo, tree)
-    if not isOurs(tvb, pinfo) then return false end
+    local kind = tvb:len() > HEADER and tvb(0, 1):uint()
+    if not KINDS[kind] then return false end
+    local isRequest = kind % 2 == 0
+    if isRequest and tvb(HEADER, 1):uint() ~= 0x92 then return false end
+    -- A response is known by its request.
+    if not isRequest and not (pinfo.visited and frames[pinfo.number] or not pinfo.visited and findCall(tvb, pinfo)) then
+        return false
+    end
+    local value, payload = decode(tvb)
+    if isRequest and not value then return false end
     pinfo.conversation = rpcudp
-    rpcudp.dissector(tvb, pinfo, tree)
+    show(tvb, pinfo, tree, value, payload)
     return true
 end)
