@@ -165,7 +165,7 @@ def _splitAddress(text):
     return match.group(1).strip("[]"), match.group(2)
 
 
-def _readArguments(words, isVerbose):
+def _readArguments(words, options):
     """
     @return: the values that the arguments of a call stand for.
     """
@@ -177,8 +177,8 @@ def _readArguments(words, isVerbose):
             word = _readFile(word[1:])
         value, reason = parse(word)
         arguments.append(value)
-        if isVerbose and reason is not None:
-            complain("call", "argument {} is text, as it is no JSON: {}".format(number, reason))
+        if options.isVerbose and reason is not None:
+            complain(options.command, "argument {} is text, as it is no JSON: {}".format(number, reason))
     return arguments
 
 
@@ -207,7 +207,7 @@ def _takeCall(options, words):
     """
     if len(words) < 2:
         raise UsedWrongly("it takes {}".format(_CALLED))
-    return _parsePeer(words[0]), words[1], _readArguments(words[2:], options.isVerbose)
+    return _parsePeer(words[0]), words[1], _readArguments(words[2:], options)
 
 
 def _call(options, words):

@@ -231,6 +231,8 @@ class _Ping(object):
             self._done.callback(None)
 
     def _summarise(self, _):
+        if self._loop.running:
+            self._loop.stop()
         answered, inFlight = len(self._times), self._sent - self._ended
         text = "{} sent, {} answered, {} lost".format(self._sent, answered, self._ended - answered)
         text += ", {} not waited for".format(inFlight) if inFlight else ""
