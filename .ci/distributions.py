@@ -48,10 +48,12 @@ def main(folder):
     with zipfile.ZipFile(os.path.join(folder, wheel)) as archive:
         packed = {path for path in archive.namelist() if ".dist-info/" not in path}
         metadata = Parser().parsestr(archive.read(name + ".dist-info/METADATA").decode("utf-8"))
+        entryPoints = archive.read(name + ".dist-info/entry_points.txt").decode("utf-8")
         licences = [path for path in archive.namelist() if path.endswith("/LICENSE")]
     modules = {path for path in tracked if path.startswith(("rpcudp/", "storjrpcudp/"))}
     same("files of the wheel", sorted(packed), sorted(modules))
     same("licence in the wheel", len(licences), 1)
+    same("commands", entryPoints.split(), ["[console_scripts]", "rpcudp", "=", "rpcudp.__main__:main"])
     same("name", metadata["Name"], "storjrpcudp")
     same("version", metadata["Version"], VERSION)
     same("licence", metadata["License"] or metadata["License-Expression"], "MIT")

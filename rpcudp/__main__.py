@@ -8,8 +8,6 @@ argparse takes the options, wherever they stand, and leaves the words.  Told of 
 between them, would take -1e5 for an option, and would do with -- what each version of Python does.
 """
 
-from __future__ import print_function
-
 import argparse
 import os
 import re
@@ -18,7 +16,7 @@ import sys
 
 from rpcudp import version
 from rpcudp._decode import decode, decodeCapture
-from rpcudp._text import UsedWrongly, complain, parse, quote
+from rpcudp._text import UsedWrongly, complain, parse, quote, reasonOf, tell
 
 _ADDRESS = re.compile(r"(\[[^][]+\]|[^][:]+)(?::([0-9]+))?\Z")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
@@ -71,7 +69,12 @@ An example, with server.py of README.md in the current folder:
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         # The sentence alone, as with everything else that is wrong.
-        self.exit(2, "{}: {}.\n".format(self.prog, message))
+        tell(u"{}: {}.".format(self.prog, message))
+        self.exit(2)
+
+    def _get_option_tuples(self, option_string):
+        # There are no abbreviations, neither --wa nor -vv.  (The option that turns them off is of Python 3 alone.)
+        return []
 
 
 def _makeParser():
@@ -144,6 +147,9 @@ def _isWhole(text):
 
 
 def _parseBind(text):
+    if text.count(":") > 1 and "[" not in text:
+        # IPv6 without a port needs no brackets.
+        return text, 0
     host, port = _splitAddress(text)
     return host, _parsePort(port or "0")
 
@@ -196,7 +202,10 @@ def _readFile(path):
             raise UsedWrongly("{} is longer than {} bytes".format(quote(path), _LONGEST))
         return data.decode("utf-8").rstrip("\r\n")
     except EnvironmentError as error:
-        raise UsedWrongly("{} cannot be read: {}".format(quote(path), error.strerror))
+        raise UsedWrongly("{} cannot be read: {}".format(quote(path), reasonOf(error)))
+    # Of the name, where Python 2 cannot say it to the system.
+    except UnicodeEncodeError:
+        raise UsedWrongly("{} is no name of a file here".format(quote(path)))
     except UnicodeDecodeError:
         raise UsedWrongly("{} is not text in UTF-8; what is not can be given as hex:".format(quote(path)))
 
@@ -233,7 +242,7 @@ def _decode(options, words):
     if words:
         return decode(words)
     if sys.stdin.isatty():
-        print("rpcudp decode: the datagrams are read from standard input.", file=sys.stderr)
+        tell(u"rpcudp decode: the datagrams are read from standard input.")
     # Line by line, as they come; whatever their encoding is, digits are ASCII.
     lines = iter(getattr(sys.stdin, "buffer", sys.stdin).readline, b"")
     return decode(line.decode("latin-1") for line in lines)
@@ -252,41 +261,79 @@ def _serve(options, words):
     return _commands.run(_commands.serve, options, words[0])
 
 
-def main():
+def _openStandardFiles():
+    """
+    Have nothing be in the place of standard files that are closed: what is opened next would take their numbers.
+    """
+    for number, name in enumerate(["stdin", "stdout", "stderr"]):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It takes the lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r+"))
+
+
+def _decodeWords(words):
+    """
+    @return: what the command was given, as text.
+    """
+    try:
+        words = [word if isinstance(word, type(u"")) else word.decode("utf-8") for word in words]
+        # Python 3 has taken bytes that are no UTF-8 for halves of characters.
+        u"".join(words).encode("utf-8")
+    except UnicodeError:
+        raise UsedWrongly("what it is given is not text in UTF-8")
+    return words
+
+
+def _run(name):
     """
     Do what the command is told to.
 
+    @param name: a list of one, the name by which the command complains, which becomes that of the subcommand.
+
     @return: the exit status.
     """
-    for name in ("stdin", "stdout", "stderr"):
-        # Python 3 has none where it is closed.
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+"))
-    parser = _makeParser()
-    try:
-        given = [word if isinstance(word, type(u"")) else word.decode("utf-8") for word in sys.argv[1:]]
-    except UnicodeDecodeError:
-        parser.error("what it is given is not text in UTF-8")
+    given = _decodeWords(sys.argv[1:])
     end = given.index(u"--") if u"--" in given else len(given)
-    options, words = parser.parse_known_args(given[:end])
+    options, words = _makeParser().parse_known_args(given[:end])
+    name[0] = options.command
+    for word in words:
+        if word.startswith("-") and word != "-" and not _NUMBER.match(word):
+            raise UsedWrongly("there is no option {}; after --, it would be none".format(quote(word)))
     if options.run is not _serve and hasattr(signal, "SIGPIPE"):
         # Whoever reads the output may stop, which is no error.  (That of a server is not to end with a client's.)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    return options.run(options, words + given[end + 1 :])
+
+
+def main():
+    """
+    Do what the command is told to, and say what is wrong with that.
+
+    @return: the exit status.
+    """
+    _openStandardFiles()
+    name = [""]
     try:
-        for word in words:
-            if word.startswith("-") and word != "-" and not _NUMBER.match(word):
-                raise UsedWrongly("there is no option {}; after --, it would be none".format(quote(word)))
-        status = options.run(options, words + given[end + 1 :])
+        try:
+            status = _run(name)
+        except SystemExit as ended:
+            # argparse has printed what there is to say.
+            status = ended.code
         sys.stdout.flush()
         return status
     except UsedWrongly as error:
-        complain(options.command, error)
+        complain(name[0], error)
     except EnvironmentError as error:
-        complain(options.command, "standard input or output failed: {}".format(error.strerror))
+        complain(name[0], "standard input or output failed: {}".format(reasonOf(error)))
         # What is not written yet would fail once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except KeyboardInterrupt:
-        return 130
+        complain(name[0], "interrupted")
+        return 1
     return 2
 
 

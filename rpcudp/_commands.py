@@ -12,13 +12,14 @@ import socket
 import sys
 import traceback
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import InvalidAddressError
+from twisted.internet.error import CannotListenError, InvalidAddressError
 from twisted.internet.task import LoopingCall, react
 
 from rpcudp import wire
 from rpcudp._decode import explain
-from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, quote
+from rpcudp._text import UsedWrongly, complain, dumps, escape, formatAddress, quote, reasonOf, tell
 from rpcudp.calls import call as callMethod
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
@@ -98,8 +99,8 @@ def serve(reactor, options, name):
 
     @raise UsedWrongly: if there is no such class, it cannot be instantiated, or cannot listen.
     """
-    host = _listen(reactor, options, _make(name), options.port, options.interface).getHost()
-    print("{} listens on {}".format(name, formatAddress((host.host, host.port))))
+    host = _listen(reactor, options, _make(name), options.port, options.interface.strip("[]")).getHost()
+    print("{} listens on {}".format(escape(name), formatAddress((host.host, host.port))))
     sys.stdout.flush()
     return Deferred().addErrback(lambda failure: failure.trap(CancelledError) and 0)
 
@@ -116,7 +117,7 @@ def _make(name):
         module = importlib.import_module(moduleName)
     except (Exception, SystemExit) as error:
         raise UsedWrongly("{} cannot be imported: {}".format(quote(moduleName), _describe(error)))
-    kind = getattr(module, className, None)
+    kind = vars(module).get(className)
     if kind is None:
         raise UsedWrongly("{} has nothing called {}".format(quote(moduleName), quote(className)))
     if not (isinstance(kind, type) and issubclass(kind, RPCProtocol)):
@@ -124,14 +125,14 @@ def _make(name):
     try:
         return kind()
     except (Exception, SystemExit) as error:
-        raise UsedWrongly("{}() failed: {}".format(className, _describe(error)))
+        raise UsedWrongly("{}() failed: {}".format(kind.__name__, _describe(error)))
 
 
 def _describe(error):
     """
     @return: what an exception that is being handled says, and where it was raised, if not by the import itself.
     """
-    text = " ".join("{}: {}".format(type(error).__name__, error).split())
+    text = "{}: {}".format(type(error).__name__, reasonOf(error))
     # The first is our own.
     frames = traceback.extract_tb(sys.exc_info()[2])[1:]
     places = ["{}, line {}".format(*frame[:2]) for frame in frames if "importlib" not in frame[0]]
@@ -157,7 +158,7 @@ class _Target(object):
         self._notice = None
         if sys.stderr.isatty():
             text = "waiting for an answer from {}, for up to {}".format(self, self.patience)
-            self._notice = reactor.callLater(_PATIENCE, print, text, file=sys.stderr)
+            self._notice = reactor.callLater(_PATIENCE, tell, text)
 
     def __str__(self):
         return "{} to {}".format(formatAddress(self._address), dumps(self._method))
@@ -169,7 +170,7 @@ class _Target(object):
         try:
             outcome = callMethod(self._node, self._address, self._method, self._arguments)
         except (MalformedMessage, InvalidAddressError) as error:
-            raise UsedWrongly(str(error))
+            raise UsedWrongly(reasonOf(error))
         return outcome.addBoth(self._breakSilence)
 
     def _breakSilence(self, outcome):
@@ -207,14 +208,25 @@ class _Ping(object):
         """
         @return: a Deferred of the exit status.
         """
-        self._loop.start(self._interval).addErrback(self._done.errback)
-        return self._done.addErrback(lambda failure: failure.trap(CancelledError)).addCallback(self._summarise)
+        self._loop.start(self._interval).addErrback(self._fail)
+        self._done.addErrback(lambda failure: failure.trap(CancelledError))
+        return self._done.addBoth(self._stop).addCallback(self._summarise)
 
     def _send(self):
         self._sent += 1
         if self._sent == self._count:
             self._loop.stop()
-        self._target.call().addCallback(self._end, self._sent, self._reactor.seconds())
+        self._target.call().addCallback(self._end, self._sent, self._reactor.seconds()).addErrback(self._fail)
+
+    def _fail(self, failure):
+        # Of several that fail, the first says it.
+        if not self._done.called:
+            self._done.errback(failure)
+
+    def _stop(self, result):
+        if self._loop.running:
+            self._loop.stop()
+        return result
 
     def _end(self, outcome, number, began):
         # What is in flight when it is stopped is neither answered nor lost.
@@ -231,8 +243,6 @@ class _Ping(object):
             self._done.callback(None)
 
     def _summarise(self, _):
-        if self._loop.running:
-            self._loop.stop()
         answered, inFlight = len(self._times), self._sent - self._ended
         text = "{} sent, {} answered, {} lost".format(self._sent, answered, self._ended - answered)
         text += ", {} not waited for".format(inFlight) if inFlight else ""
@@ -263,7 +273,7 @@ def _resolve(peer, bindHost):
             found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
         # Of names that cannot be one, a UnicodeError.
         except (socket.error, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reasonOf(error)
         else:
             sockaddr = found[0][4]
             zone = "%{}".format(sockaddr[3]) if family == socket.AF_INET6 and sockaddr[3] else ""
@@ -276,14 +286,16 @@ def _listen(reactor, options, node, port, interface):
     """
     @return: the port that C{node} listens on.
     """
+    if interface and not isIPAddress(interface) and not isIPv6Address(interface):
+        raise UsedWrongly("{} is no IP address to listen on".format(quote(interface)))
+    address = formatAddress((interface or "0.0.0.0", port))
     try:
         listening = reactor.listenUDP(port, node, interface=interface, maxPacketSize=wire.MAX_DATAGRAM)
-    # Besides those of the system, whatever startProtocol raises.
-    except Exception as error:
-        reason = getattr(error, "socketError", error)
-        text = "{} cannot be listened on: {}"
-        address = formatAddress((interface or "0.0.0.0", port))
-        raise UsedWrongly(text.format(address, getattr(reason, "strerror", None) or reason))
+    except CannotListenError as error:
+        raise UsedWrongly("{} cannot be listened on: {}".format(address, reasonOf(error.socketError)))
+    # Of startProtocol.
+    except (Exception, SystemExit) as error:
+        raise UsedWrongly("{} cannot be started: {}".format(type(node).__name__, _describe(error)))
     if options.isVerbose:
         _showDatagrams(reactor, listening, node)
     return listening
@@ -302,11 +314,11 @@ def _showDatagrams(reactor, port, node):
             except MalformedMessage as error:
                 text = "malformed: {}".format(error)
             peer = formatAddress(address[:2])
-            print("{:.3f} {} {} {}".format(reactor.seconds() - began, arrow, peer, text), file=sys.stderr)
+            tell(u"{:.3f} {} {} {}".format(reactor.seconds() - began, arrow, peer, text))
             try:
                 return function(datagram, address)
             except socket.error as error:
-                print("it was not sent: {}".format(error), file=sys.stderr)
+                tell(u"it was not sent: {}".format(reasonOf(error)))
                 raise
 
         return show

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from rpcudp import wire
 from rpcudp._capture import NotACapture, readCapture
-from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, parseHex, quote
+from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, parseHex, quote, reasonOf
 from rpcudp.exceptions import MalformedMessage
 
 _NETWORKS = [(u"rpcudp", wire.RPCUDP), (u"storj", wire.STORJ)]
@@ -152,7 +152,7 @@ def decodeCapture(path):
         with open(path, "rb") as file:
             incomplete = _findCalls(readCapture(file), calls)
     except EnvironmentError as error:
-        problem = error.strerror
+        problem = reasonOf(error)
     except NotACapture as error:
         problem = error
     for call in calls.values():

@@ -20,12 +20,16 @@ import binascii
 import datetime
 import json
 import math
+import re
 import sys
 
 import umsgpack
 
 # Of what was written wrongly, how much a sentence quotes.
 _QUOTED = 60
+
+# Characters: -(2**63) and 2**64 - 1 have 20.
+_LONGEST_INTEGER = 20
 
 
 class UsedWrongly(argparse.ArgumentTypeError):
@@ -34,13 +38,42 @@ class UsedWrongly(argparse.ArgumentTypeError):
     """
 
 
+def tell(text):
+    """
+    Print a line to standard error.  Where that cannot be written to, nobody is told, and nothing else happens.
+    """
+    try:
+        print(str(escape(text)), file=sys.stderr)
+    except EnvironmentError:
+        pass
+
+
 def complain(command, sentence):
     """
-    @param command: the name of the subcommand.
+    @param command: the name of the subcommand, or nothing.
 
     @param sentence: what is the matter, without the full stop.
     """
-    print("rpcudp {}: {}.".format(command, sentence), file=sys.stderr)
+    tell(u"rpcudp {}: {}.".format(command, sentence) if command else u"rpcudp: {}.".format(sentence))
+
+
+def escape(text):
+    """
+    @return: C{text} on one line, and in ASCII.
+    """
+    return re.sub(u"[^ -~]", lambda match: json.dumps(match.group())[1:-1], text)
+
+
+def reasonOf(error):
+    """
+    @return: what an exception says, or, if that fails, what it is.
+    @rtype: a string of ASCII
+    """
+    try:
+        text = str(getattr(error, "strerror", None) or error)
+    except Exception:
+        text = type(error).__name__
+    return escape(text if isinstance(text, type(u"")) else text.decode("utf-8", "replace"))
 
 
 def formatAddress(address):
@@ -124,14 +157,21 @@ def parse(text):
     if text.startswith(u"hex:"):
         return parseHex(text[4:]), None
     try:
-        value = json.loads(text, parse_constant=_refuseConstant)
+        value = json.loads(text, parse_int=_parseInteger, parse_constant=_refuseConstant)
         # A text by itself may begin with hex: when it is written as JSON.
         return value if isinstance(value, type(u"")) else _bytesWithin(value), None
     except ValueError as error:
-        return text, str(error)
+        return text, reasonOf(error)
     except RuntimeError:
         # RecursionError, which Python 2 does not have.
         raise UsedWrongly("{} nests too deep".format(quote(text)))
+
+
+def _parseInteger(digits):
+    # Python reads no more than some thousand digits, and would call more of them no JSON.
+    if len(digits) > _LONGEST_INTEGER:
+        raise UsedWrongly("{} is no integer of 64 bits".format(quote(digits)))
+    return int(digits)
 
 
 def _refuseConstant(name):

@@ -124,12 +124,12 @@ class BackgroundProcess(ProcessProtocol):
     @ivar errors: what it has written to stderr.
     """
 
-    def __init__(self, command, environment):
+    def __init__(self, command, environment, folder=None):
         self.firstLine = defer.Deferred()
         self.lines = defer.DeferredQueue()
         self._ended = defer.Deferred()
         self._printed = self.errors = b""
-        reactor.spawnProcess(self, command[0], command, env=environment)
+        reactor.spawnProcess(self, command[0], command, env=environment, path=folder)
 
     def outReceived(self, data):
         self._printed += data

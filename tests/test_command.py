@@ -53,6 +53,26 @@ class Unstartable(RPCProtocol):
         raise ValueError("not now")
 
 
+class Ending(RPCProtocol):
+    def startProtocol(self):
+        sys.exit(7)
+
+
+class Unspeakable(RPCProtocol):
+    def __init__(self):
+        raise Speechless()
+
+
+class Speechless(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class Foreign(RPCProtocol):
+    def __init__(self):
+        raise ValueError(u"\xe9\x1b[31m\nx")
+
+
 # What print writes on Python 2 is bytes.
 Output = io.StringIO if sys.version_info >= (3,) else io.BytesIO
 
@@ -164,7 +184,7 @@ class BadInputTests(MainTestCase):
             ("--count", "0", '"0" is not a positive whole number'),
             ("--count", "1.5", '"1.5" is not a positive whole number'),
             ("--bind", "127.0.0.1:65536", '"65536" is no port, which is a number from 0 to 65535'),
-            ("--bind", "::1", '"::1" is no HOST:PORT; an IPv6 address is in brackets, as [::1]:1234'),
+            ("--bind", "[::1", '"[::1" is no HOST:PORT; an IPv6 address is in brackets, as [::1]:1234'),
         ]:
             sentence = "rpcudp ping: argument {}: {}.".format(name, reason)
             self.assertUsedWrongly(sentence, "ping", "127.0.0.1:1", "m", name, value)
@@ -209,21 +229,42 @@ class BadInputTests(MainTestCase):
             ("ending:X", '"ending" cannot be imported: SystemExit: 3', place.format("ending", 2)),
             ("unreadable:X", '"unreadable" cannot be imported: SyntaxError: ', ""),
             ("tests.test_command:Failing", "Failing() failed: ValueError: no good", ")"),
+            ("tests.test_command:Unspeakable", "Unspeakable() failed: Speechless: Speechless", ")"),
+            ("tests.test_command:Foreign", "Foreign() failed: ValueError: ", ")"),
         ]:
             sentence = str(self.assertRaises(UsedWrongly, _commands.serve, None, givenOptions(), name))
             self.assertTrue(sentence.startswith(beginning) and sentence.endswith(end), sentence)
-            self.assertEqual(len(sentence.splitlines()), 1)
+            self.assertTrue(all(" " <= character <= "~" for character in sentence), sentence)
+
+    def test_namesThatPython2CannotSay(self):
+        sentence = '"os" has nothing called "\\u00e9"'
+        error = self.assertRaises(UsedWrongly, _commands.serve, None, givenOptions(), u"os:\xe9")
+        self.assertEqual(str(error), sentence)
+
+    def test_whatIsNotUTF8(self):
+        word = b"\xff" if str is bytes else "\udcff"
+        self.assertUsedWrongly("rpcudp: what it is given is not text in UTF-8.", "call", "127.0.0.1:1", "m", word)
+
+    def test_abbreviationsAreNoOptions(self):
+        for word in ("--wa", "-v5", "-vv", "--wai=1"):
+            sentence = 'rpcudp call: there is no option "{}"; after --, it would be none.'.format(word)
+            self.assertUsedWrongly(sentence, "call", "127.0.0.1:1", "m", word)
 
     def test_portsThatCannotBeListenedOn(self):
         host = SimulatedNetwork().host("10.0.0.1")
         host.listenUDP(1234, Node())
         for name, reason in [
             ("tests.test_command:Node", "0.0.0.0:1234 cannot be listened on: Address already in use"),
-            ("tests.test_command:Unstartable", "0.0.0.0:1235 cannot be listened on: not now"),
+            ("tests.test_command:Unstartable", "Unstartable cannot be started: ValueError: not now ("),
+            ("tests.test_command:Ending", "Ending cannot be started: SystemExit: 7 ("),
         ]:
             options = givenOptions(port=1234 if "use" in reason else 1235)
             sentence = str(self.assertRaises(UsedWrongly, _commands.serve, host, options, name))
-            self.assertIn(reason, sentence)
+            self.assertTrue(sentence.startswith(reason), sentence)
+        for interface in ("localhost", "nope", u"\xe9"):
+            options = givenOptions(interface=interface)
+            error = self.assertRaises(UsedWrongly, _commands.serve, host, options, "tests.test_command:Node")
+            self.assertIn(" is no IP address to listen on", str(error))
 
 
 class MainTests(MainTestCase):
@@ -248,6 +289,9 @@ class MainTests(MainTestCase):
         self.main("ping", "a:1", "m", "--count", "3", "--interval", "0.5", "--bind", "127.0.0.1")
         options = self.given.pop()[1]
         self.assertEqual((options.count, options.interval, options.bind), (3, 0.5, ("127.0.0.1", 0)))
+        self.main("call", "a:1", "m", "--bind", "::1")
+        self.assertEqual(self.given[-1][1].bind, ("::1", 0))
+        self.given.pop()
         self.assertEqual((options.wait, options.network, options.isVerbose), ([5.0], "rpcudp", False))
 
     def test_optionsBetweenArguments(self):
@@ -590,16 +634,54 @@ class ProcessTests(ProcessTestCase):
     def test_outputThatNobodyReadsOrTakes(self):
         reading, writing = os.pipe()
         os.close(reading)
-        closed = Finished(0)
-        full = Finished(0)
+        # Standard output and error of each, "r" where they are read here.
         with open("/dev/full", "w") as file:
-            for process, out in ((closed, writing), (full, file.fileno())):
-                self.start(process, "decode", REQUEST, childFDs={0: "w", 1: out, 2: "r"})
-            outcomes = yield defer.gatherResults([closed.done, full.done])
+            full = file.fileno()
+            ends = []
+            for words, out, err in [
+                (["decode", REQUEST], writing, "r"),
+                (["decode", REQUEST], full, "r"),
+                (["ping", self.address, "echo", "--interval", "0.1"], full, "r"),
+                (["call", self.address, "echo"], full, "r"),
+                (["call", "--help"], full, "r"),
+                (["call", self.address, "echo", "-v"], "r", full),
+                (["call", self.address, "echo", "-v"], "r", writing),
+                (["call", "nothing"], "r", full),
+            ]:
+                ends.append(self.start(Finished(0), *words, childFDs={0: "w", 1: out, 2: err}))
+            outcomes = yield defer.gatherResults(ends)
         os.close(writing)
-        self.assertEqual(outcomes[0][1:], ("", ""))
-        sentence = "rpcudp decode: standard input or output failed: No space left on device.\n"
-        self.assertEqual(outcomes[1], (2, "", sentence))
+        sentence = "rpcudp{}: standard input or output failed: No space left on device.\n"
+        # argparse itself passes over it in some versions.
+        self.assertIn(outcomes.pop(4), [(0, "", ""), (2, "", sentence.format(""))])
+        expected = [(None, "", "")]
+        expected += [(2, "", sentence.format(name)) for name in (" decode", " ping", " call")]
+        expected += [(0, "[]\n", ""), (None, "", ""), (2, "", "")]
+        self.assertEqual(outcomes, expected)
+
+    @defer.inlineCallbacks
+    def test_aServerAnswersWhoeverReadsItsErrors(self):
+        process = Finished(0)
+        with open("/dev/full", "w") as file:
+            words = ["serve", "tests.test_command:Node", "--interface", "127.0.0.1", "-v"]
+            self.start(process, *words, childFDs={0: "w", 1: "r", 2: file.fileno()})
+        line = yield process.firstLine
+        outcome = yield self.spawn("call", line.split()[-1], "echo", "1")
+        self.assertEqual(outcome, (0, "[1]\n", ""))
+        process.transport.signalProcess("TERM")
+        yield process.done
+
+    @defer.inlineCallbacks
+    def test_standardFilesThatAreClosed(self):
+        words = ["call", self.address, "echo", "1"]
+        for closed in (["0", "1", "2"], ["1"], ["2"]):
+            shell = 'exec "$@" ' + " ".join(number + (">&-" if number != "0" else "<&-") for number in closed)
+            process = Finished(0)
+            command = ["/bin/sh", "-c", shell, "sh", sys.executable, "-m", "rpcudp"] + words
+            reactor.spawnProcess(process, command[0], command, env=ENVIRONMENT)
+            status, out, err = yield process.done
+            self.assertEqual((status, err), (0, ""), closed)
+            self.assertEqual(out, "" if "1" in closed else "[1]\n")
 
     @defer.inlineCallbacks
     def test_theExamplesOfItsHelpWork(self):

@@ -4,6 +4,7 @@ example.py and README.md do what they say, and docs/protocol.md says what is.
 
 import os
 import re
+import shlex
 import socket
 import sys
 
@@ -15,7 +16,7 @@ from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import Statistics
 from rpcudp.testing import SimulatedNetwork
-from tests.support import MESSAGE_ID, FakeTransport, ProcessTestCase, freePort
+from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport, ProcessTestCase, freePort
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
@@ -146,6 +147,37 @@ class ReadmeTests(ProcessTestCase):
         out, err, code = yield self.runPython(self.write("client.py", port))
         self.assertRegex(out, "^Hello Snake Plissken you live at 127.0.0.1:[0-9]+\n$")
         self.assertEqual((err, code), (u"", 0))
+
+    @defer.inlineCallbacks
+    def test_commands(self):
+        with open(os.path.join(ROOT, "README.md")) as readme:
+            commands = re.findall("^rpcudp (.*)$", readme.read(), re.MULTILINE)
+        self.assertEqual([command.split()[0] for command in commands], ["serve", "call", "ping", "decode", "decode"])
+        port = freePort()
+        folder = os.path.dirname(self.write("server.py", port))
+        network = SimulatedNetwork(trace=True)
+        nodes = Pulled(), Pulled()
+        for number, node in enumerate(nodes):
+            network.host("10.0.0.{}".format(number)).listenUDP(1234, node)
+        network.run(nodes[0].pull(("10.0.0.1", 1234)))
+        network.capture(os.path.join(folder, "node.pcap"))
+        commands = [["-m", "rpcudp"] + shlex.split(command.replace("1234", str(port))) for command in commands]
+        server = BackgroundProcess([sys.executable] + commands[0], ENVIRONMENT, folder)
+        self.addCleanup(server.stop)
+        line = yield server.firstLine
+        self.assertEqual(line.decode("ascii"), "server:Server listens on 0.0.0.0:{}".format(port))
+        for command, expected in zip(
+            commands[1:],
+            [
+                u'^"Hello Snake Plissken you live at 127.0.0.1:[0-9]+"\n$',
+                u"\n3 sent, 3 answered, 0 lost\nround-trip time: ",
+                u'^{"network": "rpcudp", .*"method": "sayhi", "arguments": \\["Snake"\\]}\n$',
+                u"> 10.0.0.1:1234 pull answered in 50.000 ms, 1 copy\n$",
+            ],
+        ):
+            out, err, code = yield self.runPython(*command, path=folder)
+            self.assertRegex(out, expected)
+            self.assertEqual((err, code), (u"", 0))
 
     @defer.inlineCallbacks
     def test_testOnASimulatedNetwork(self):
