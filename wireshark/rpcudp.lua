@@ -1,7 +1,7 @@
 -- RPC over UDP in Wireshark and tshark: calls, their answers, and what is sent again, of both networks.
 --
 -- Install: copy this file into the folder "Personal Lua Plugins" that Help, About Wireshark, Folders tells, or pass it
--- with -X lua_script:rpcudp.lua.
+-- with -X lua_script:rpcudp.lua.  Tried with Wireshark 4.0 and 4.6, which have Lua 5.2 and 5.4.
 --
 -- A datagram is taken for one of ours if it is a request beyond doubt, and so are all others between the same two ports
 -- after that.  The ports in the preference rpcudp.ports are ours in any case.  docs/protocol.md describes the datagrams.
