@@ -102,7 +102,9 @@ def serve(reactor, options, name):
     host = _listen(reactor, options, _make(name), options.port, options.interface.strip("[]")).getHost()
     print("{} listens on {}".format(escape(name), formatAddress((host.host, host.port))))
     sys.stdout.flush()
-    return Deferred().addErrback(lambda failure: failure.trap(CancelledError) and 0)
+    stopped = Deferred()
+    stopped.addErrback(lambda failure: failure.trap(CancelledError))
+    return stopped.addCallback(lambda _: 0)
 
 
 def _make(name):
@@ -135,7 +137,7 @@ def _describe(error):
     text = "{}: {}".format(type(error).__name__, reasonOf(error))
     # The first is our own.
     frames = traceback.extract_tb(sys.exc_info()[2])[1:]
-    places = ["{}, line {}".format(*frame[:2]) for frame in frames if "importlib" not in frame[0]]
+    places = ["{}, line {}".format(escape(frame[0]), frame[1]) for frame in frames if "importlib" not in frame[0]]
     return "{} ({})".format(text, places[-1]) if places else text
 
 
@@ -313,7 +315,8 @@ def _showDatagrams(reactor, port, node):
                 text = dumps(explain(datagram))
             except MalformedMessage as error:
                 text = "malformed: {}".format(error)
-            peer = formatAddress(address[:2])
+            # A class that is served may connect its port.
+            peer = formatAddress(address[:2]) if address else "connected"
             tell(u"{:.3f} {} {} {}".format(reactor.seconds() - began, arrow, peer, text))
             try:
                 return function(datagram, address)

@@ -61,6 +61,9 @@ def escape(text):
     """
     @return: C{text} on one line, and in ASCII.
     """
+    if isinstance(text, bytes):
+        # Of Python 2.
+        text = text.decode("utf-8", "replace")
     return re.sub(u"[^ -~]", lambda match: json.dumps(match.group())[1:-1], text)
 
 
@@ -70,10 +73,9 @@ def reasonOf(error):
     @rtype: a string of ASCII
     """
     try:
-        text = str(getattr(error, "strerror", None) or error)
+        return escape(str(getattr(error, "strerror", None) or error))
     except Exception:
-        text = type(error).__name__
-    return escape(text if isinstance(text, type(u"")) else text.decode("utf-8", "replace"))
+        return type(error).__name__
 
 
 def formatAddress(address):
