@@ -292,7 +292,7 @@ def _run(name):
     """
     Do what the command is told to.
 
-    @param name: a list of one, the name by which the command complains, which becomes that of the subcommand.
+    @param name: a list, of which the first becomes the name of the subcommand.
 
     @return: the exit status.
     """
@@ -309,6 +309,13 @@ def _run(name):
     return options.run(options, words + given[end + 1 :])
 
 
+def _silence(number):
+    """
+    Have nothing more be written to a standard file that failed: what it still holds would fail once more at the end.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
 def main():
     """
     Do what the command is told to, and say what is wrong with that.
@@ -316,7 +323,9 @@ def main():
     @return: the exit status.
     """
     _openStandardFiles()
+    # What complains: the subcommand, once it is known.
     name = [""]
+    status = 2
     try:
         try:
             status = _run(name)
@@ -324,17 +333,20 @@ def main():
             # argparse has printed what there is to say.
             status = ended.code
         sys.stdout.flush()
-        return status
     except UsedWrongly as error:
         complain(name[0], error)
     except EnvironmentError as error:
         complain(name[0], "standard input or output failed: {}".format(reasonOf(error)))
-        # What is not written yet would fail once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _silence(1)
+        status = 2
     except KeyboardInterrupt:
         complain(name[0], "interrupted")
-        return 1
-    return 2
+        status = 1
+    try:
+        sys.stderr.flush()
+    except EnvironmentError:
+        _silence(2)
+    return status
 
 
 if __name__ == "__main__":

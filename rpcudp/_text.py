@@ -44,6 +44,8 @@ def tell(text):
     """
     try:
         print(str(escape(text)), file=sys.stderr)
+        # Python 3.8 keeps lines until there are many.
+        sys.stderr.flush()
     except EnvironmentError:
         pass
 
