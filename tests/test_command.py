@@ -14,6 +14,7 @@ import sys
 
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
 from rpcudp import __main__ as command
@@ -344,6 +345,89 @@ class MainTests(MainTestCase):
         self.assertUsedWrongly(
             "rpcudp decode: it takes HEX or --capture FILE, and not both.", "decode", "00", "--capture", "a file"
         )
+
+
+class EndTests(MainTestCase):
+    """
+    How the command ends when something goes wrong.
+    """
+
+    def failing(self, error):
+        def decode(texts):
+            raise error
+
+        self.silenced = []
+        self.patch(command, "_silence", self.silenced.append)
+        self.patch(command, "decode", decode)
+        return self.main("decode", REQUEST)
+
+    def test_interruptedBeforeThereIsAReactor(self):
+        self.assertEqual(self.failing(KeyboardInterrupt()), (1, "", "rpcudp decode: interrupted.\n"))
+
+    def test_outputThatFails(self):
+        sentence = "rpcudp decode: standard input or output failed: No space left.\n"
+        self.assertEqual(self.failing(IOError(errno.ENOSPC, "No space left")), (2, "", sentence))
+        self.assertEqual(self.silenced, [1])
+
+    def test_errorsThatNobodyTakes(self):
+        class Full(Output):
+            def write(self, text):
+                raise IOError(errno.ENOSPC, "No space left")
+
+            def flush(self):
+                self.write("")
+
+        self.patch(command, "_silence", lambda number: None)
+        self.patch(sys, "argv", ["rpcudp", "decode", "xy"])
+        self.patch(sys, "stderr", Full())
+        self.patch(signal, "signal", lambda number, handler: None)
+        self.assertEqual(command.main(), 2)
+
+    def test_serveLogsToStandardError(self):
+        given, observers = [], []
+        self.patch(_commands, "run", lambda *arguments: given.append(arguments) or 0)
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda found, redirectStandardIO: observers.extend(found))
+        self.patch(sys, "path", list(sys.path))
+        self.assertEqual(self.main("serve", "a:B", "--port", "7"), (0, "", ""))
+        function, options, name = given.pop()
+        self.assertEqual((function, options.port, options.interface, name), (_commands.serve, 7, "", "a:B"))
+        self.assertEqual((len(observers), sys.path[0]), (1, ""))
+
+
+class RunTests(SynchronousTestCase):
+    """
+    The functions of the command under the reactor that runs them.
+    """
+
+    def runUnderReactor(self, function, isStopped=False):
+        triggers = []
+
+        class Reactor(object):
+            def addSystemEventTrigger(self, phase, event, function):
+                triggers.append((phase, event, function))
+
+        def react(main):
+            main(Reactor())
+            [(phase, event, trigger)] = triggers
+            self.assertEqual((phase, event), ("before", "shutdown"))
+            if isStopped:
+                trigger()
+            raise SystemExit(0)
+
+        self.patch(_commands, "react", react)
+        return _commands.run(function, "options", "more")
+
+    def test_status(self):
+        given = []
+        self.assertEqual(self.runUnderReactor(lambda *arguments: given.append(arguments[1:]) or defer.succeed(7)), 7)
+        self.assertEqual(given, [("options", "more")])
+
+    def test_stopped(self):
+        stopped = defer.Deferred().addErrback(lambda failure: 3)
+        self.assertEqual(self.runUnderReactor(lambda *arguments: stopped, isStopped=True), 3)
+
+    def test_failed(self):
+        self.assertRaises(UsedWrongly, self.runUnderReactor, lambda *arguments: defer.fail(UsedWrongly("wrong")))
 
 
 class CommandsTestCase(SynchronousTestCase):
