@@ -62,7 +62,7 @@ class CommandTests(object):
             self.assertEqual(outcome, (0, '"hex:00ff80"\n', ""))
             outcome = yield self.runCommand(command, "call", address, "fail", "--wait", "0.2")
             self.assertEqual(outcome[:2], (1, ""))
-            self.assertIn("within 0.2 seconds", outcome[2])
+            self.assertIn("within 0.2 s", outcome[2])
             words = ["ping", address, "echo", "1", "--count", "3", "--interval", "0.1"]
             status, out, _ = yield self.runCommand(command, *words)
             self.assertEqual(status, 0)

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
 
 _CALLED = "HOST:PORT METHOD [ARGUMENT ...]"
 
-# Of an argument that comes from a file, in bytes: its JSON may be longer than what is sent.
+# Of an argument that comes from a file, and of a line of datagrams, in bytes: JSON may be longer than what is sent.
 _LONGEST = 1 << 20
 
 _ARGUMENTS = """\
@@ -48,17 +48,18 @@ _PING = _ARGUMENTS + _SERVED + "  rpcudp ping 127.0.0.1:1234 sayhi Snake --count
 _DECODE = """\
 Without HEX, the datagrams are the lines of standard input. With --capture, there is a line for
 each call: when it was first sent, by whom, to whom, its method, the time from the first request
-to the first response, and how many copies of the request there are.
+to the first response, how many copies of the request there are, and the message id.
 
 An example:
 
   rpcudp decode 00000102030405060708090a0b0c0d0e0f1011121392a5736179686991a5536e616b65
 
-The exit status is 1 if one is no datagram of these networks, or there is no call in FILE.
+The exit status is 1 if one is no datagram of these networks, or there is no call in FILE, and
+2 if one is not hexadecimal, or FILE cannot be read to its end.
 """
 
 _SERVE = """\
-The module may be in the current folder. What its handlers log goes to standard error.
+The module may be in the current folder. The log goes to standard error.
 
 An example, with server.py of README.md in the current folder:
 
@@ -69,7 +70,7 @@ An example, with server.py of README.md in the current folder:
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         # The sentence alone, as with everything else that is wrong.
-        tell(u"{}: {}.".format(self.prog, message))
+        tell(u"{}: {}; --help says more.".format(self.prog, message))
         self.exit(2)
 
     def _get_option_tuples(self, option_string):
@@ -100,11 +101,11 @@ def _makeParser():
     decoded = add(_decode, "decode", "[HEX ...]", "tell what datagrams say, of either network", _DECODE)
     served = add(_serve, "serve", "MODULE:CLASS", "listen with a subclass of RPCProtocol until it is stopped", _SERVE)
 
-    waits = "how long to wait for an answer; with several, it is asked again after each but the last (default: 5)"
+    waits = "how long to wait for an answer (default: 5); with several, it is sent again after each but the last"
     for command in (call, ping):
         command.add_argument("--wait", metavar="SECONDS[,SECONDS...]", type=_parseWaits, default=[5.0], help=waits)
         command.add_argument("--network", choices=["rpcudp", "storj"], default="rpcudp", help="default: rpcudp")
-        command.add_argument("--bind", metavar="ADDRESS[:PORT]", type=_parseBind, help="where to send it from")
+        command.add_argument("--bind", metavar="ADDRESS[:PORT]", type=_parseBind, help="the local address to send from")
     ping.add_argument("--count", metavar="N", type=_parseCount, help="how many calls (default: until Ctrl-C)")
     ping.add_argument("--interval", metavar="SECONDS", type=_parseSeconds, default=1, help="between calls (default: 1)")
     decoded.add_argument("--capture", metavar="FILE", help="the calls in a file of pcap or pcapng")
@@ -244,7 +245,8 @@ def _decode(options, words):
     if sys.stdin.isatty():
         tell(u"rpcudp decode: the datagrams are read from standard input.")
     # Line by line, as they come; whatever their encoding is, digits are ASCII.
-    lines = iter(getattr(sys.stdin, "buffer", sys.stdin).readline, b"")
+    file = getattr(sys.stdin, "buffer", sys.stdin)
+    lines = iter(lambda: file.readline(_LONGEST), b"")
     return decode(line.decode("latin-1") for line in lines)
 
 
@@ -258,7 +260,7 @@ def _serve(options, words):
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     # As other commands that load code have it, a module may be in the current folder.
     sys.path.insert(0, "")
-    return _commands.run(_commands.serve, options, words[0])
+    return _commands.run(_commands.serve, options, words[0], _commands.makeProtocol(words[0]))
 
 
 def _openStandardFiles():
@@ -301,8 +303,9 @@ def _run(name):
     options, words = _makeParser().parse_known_args(given[:end])
     name[0] = options.command
     for word in words:
-        if word.startswith("-") and word != "-" and not _NUMBER.match(word):
-            raise UsedWrongly("there is no option {}; after --, it would be none".format(quote(word)))
+        # argparse takes no word with a space for an option either.
+        if word.startswith("-") and word != "-" and " " not in word and not _NUMBER.match(word):
+            raise UsedWrongly("there is no option {}; to pass it as an argument, put -- before it".format(quote(word)))
     if options.run is not _serve and hasattr(signal, "SIGPIPE"):
         # Whoever reads the output may stop, which is no error.  (That of a server is not to end with a client's.)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -53,13 +53,16 @@ _PCAP = {
 _SECTION = b"\x0a\x0d\x0d\x0a"
 _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
-# Its blocks that matter here, and the option of an interface that tells the parts of a second.  (A simple packet block
-# has no time, and nobody writes it.)
+# Its blocks that matter here, and the options of an interface that tell the parts of a second, and the seconds that are
+# to be added.  (A simple packet block has no time, and nobody writes it.)
 _INTERFACE, _PACKET = 1, 6
-_RESOLUTION = 9
+_END_OF_OPTIONS, _RESOLUTION, _OFFSET = 0, 9, 14
 
 # Bytes; no packet or block is longer, so that nobody has memory taken for what is not there.
 _LONGEST = 1 << 24
+
+# For how many seconds fragments of a datagram are waited for, as RFC 8200 has it.
+_PATIENCE = 60
 
 # The year 10000, where calendars end, in seconds since 1970.
 _END = 253402300800
@@ -115,13 +118,15 @@ def _checksum(data):
     return total ^ 0xFFFF
 
 
-def readCapture(file):
+def readCapture(file, passedOver):
     """
     @param file: a pcap or pcapng file, opened for reading bytes.
 
+    @param passedOver: where the link types are added of which there are packets, and which are not read here.
+    @type passedOver: L{set}
+
     @return: the UDP datagrams in it: when each was captured, in seconds since 1970, its source and its destination,
-        C{(ip, port)} pairs, its data, and whether this is all of them.  Those that came in fragments are there if all
-        of these are.
+        C{(ip, port)} pairs, its data, and whether this is all of them.  Those of which fragments are missing come last.
     @rtype: iterator of L{tuple}
 
     @raise NotACapture: when the iterator comes to what cannot be read.
@@ -134,17 +139,28 @@ def readCapture(file):
     else:
         raise NotACapture("it is neither pcap nor pcapng")
     fragments = _Fragments()
-    for time, linkType, frame in packets:
-        if not 0 <= time < _END:
-            raise NotACapture("it has a packet of {:.0f} seconds after 1970, which no calendar has".format(time))
-        datagram = _datagram(_ipPacket(linkType, frame), fragments)
-        if datagram is not None:
-            yield (time,) + datagram
+    problem = None
+    try:
+        for time, linkType, frame in packets:
+            if not 0 <= time < _END:
+                raise NotACapture("it has a packet of {:.0f} seconds after 1970, which no calendar has".format(time))
+            if linkType not in _LINK_HEADERS:
+                passedOver.add(linkType)
+                continue
+            datagram = _datagram(time, _ipPacket(linkType, frame), fragments)
+            if datagram is not None:
+                yield datagram
+    except NotACapture as error:
+        problem = error
+    for datagram in fragments.beginnings():
+        yield datagram
+    if problem is not None:
+        raise problem
 
 
 def _read(file, length):
     if not 0 <= length <= _LONGEST:
-        raise NotACapture("it has a length of {} bytes where there are {} at most".format(length, _LONGEST))
+        raise NotACapture("it has a packet that cannot have the length that it says")
     data = file.read(length)
     if len(data) < length:
         raise NotACapture("it is cut short")
@@ -183,29 +199,34 @@ def _pcapngPackets(file):
         try:
             number = struct.unpack(order + "I", kind)[0]
             if number == _INTERFACE:
-                interfaces.append((struct.unpack(order + "H", block[:2])[0], _partsOfSecond(order, block[8:])))
+                interfaces.append(struct.unpack(order + "H", block[:2]) + _unitAndOffset(order, block[8:]))
             elif number == _PACKET:
                 interface, high, low, captured = struct.unpack(order + "IIII", block[:16])
-                linkType, parts = interfaces[interface]
-                yield ((high << 32) + low) / parts, linkType, block[20 : 20 + captured]
+                linkType, parts, offset = interfaces[interface]
+                yield ((high << 32) + low) / parts + offset, linkType, block[20 : 20 + captured]
         except (struct.error, IndexError):
             raise NotACapture("it has a block that says too little")
         kind = file.read(4)
 
 
-def _partsOfSecond(order, options):
+def _unitAndOffset(order, options):
     """
-    @return: into how many parts an interface of pcapng divides a second.
-    @rtype: L{float}
+    @return: into how many parts an interface of pcapng divides a second, and how many seconds are to be added.
+    @rtype: L{tuple} of a L{float} and an integer
     """
+    parts, offset = 1e6, 0
     while options:
         code, length = struct.unpack(order + "HH", options[:4])
+        if code == _END_OF_OPTIONS:
+            break
         if code == _RESOLUTION:
             [exponent] = struct.unpack("B", options[4:5])
-            return 2.0 ** (exponent & 0x7F) if exponent & 0x80 else 10.0**exponent
+            parts = 2.0 ** (exponent & 0x7F) if exponent & 0x80 else 10.0**exponent
+        elif code == _OFFSET:
+            [offset] = struct.unpack(order + "q", options[4:12])
         # They are padded to four bytes.
         options = options[4 + (length + 3) // 4 * 4 :]
-    return 1e6
+    return parts, offset
 
 
 def _ipPacket(linkType, frame):
@@ -213,17 +234,15 @@ def _ipPacket(linkType, frame):
     @return: the IP packet in a frame, or something else if there is none.
     @rtype: L{bytes}
     """
-    if linkType not in _LINK_HEADERS:
-        raise NotACapture("its packets are of link type {}, which is not read here".format(linkType))
     start = _LINK_HEADERS[linkType]
     while start and frame[start - 2 : start] in _VLAN_TAGS:
         start += 4
     return frame[start:]
 
 
-def _datagram(packet, fragments):
+def _datagram(time, packet, fragments):
     """
-    @return: a datagram that this IP packet is, or completes, without its time; or C{None}.
+    @return: a datagram that this IP packet is, or completes, or C{None}.
     """
     try:
         version = bytearray(packet[:1])[0] >> 4
@@ -235,17 +254,11 @@ def _datagram(packet, fragments):
             return None
         if protocol != _UDP:
             return None
-        udp = fragments.add(addresses, payload, *fragment)
-        if udp is None:
-            return None
-        sourcePort, destinationPort, length = struct.unpack(">HHH", udp[:6])
+        udp = fragments.add(time, family, addresses, payload, *fragment)
+        return None if udp is None else _parseUDP(time, family, addresses, udp)
     except (struct.error, IndexError):
         # It is no IP, or there is not enough of it.
         return None
-    middle = len(addresses) // 2
-    source = socket.inet_ntop(family, addresses[:middle]), sourcePort
-    destination = socket.inet_ntop(family, addresses[middle:]), destinationPort
-    return source, destination, udp[8:length], length <= len(udp)
 
 
 def _parseIPv4(packet):
@@ -254,16 +267,19 @@ def _parseIPv4(packet):
         identification, its offset and whether there are more; and the payload.
     @rtype: L{tuple}
     """
-    words, length, identification, flags, protocol = struct.unpack(">BxHHHxB", packet[:10])
-    payload = packet[(words & 0x0F) * 4 : length]
-    return socket.AF_INET, packet[12:20], protocol, (identification, (flags & 0x1FFF) * 8, flags & 0x2000), payload
+    first, length, identification, flags, protocol, addresses = struct.unpack(">BxHHHxB2x8s", packet[:20])
+    header = (first & 0x0F) * 4
+    if header < 20:
+        raise IndexError("the header is {} bytes, and 20 are the least".format(header))
+    payload = packet[header:length]
+    return socket.AF_INET, addresses, protocol, (identification, (flags & 0x1FFF) * 8, flags & 0x2000), payload
 
 
 def _parseIPv6(packet):
     """
     The same for IPv6.
     """
-    length, following = struct.unpack(">HB", packet[4:7])
+    length, following, addresses = struct.unpack(">4xHBx32s", packet[:40])
     payload, fragment = packet[40 : 40 + length], (0, 0, 0)
     while following in _OPTIONS:
         following, words = struct.unpack(">BB", payload[:2])
@@ -271,7 +287,18 @@ def _parseIPv6(packet):
     if following == _FRAGMENT:
         following, offset, identification = struct.unpack(">BxHI", payload[:8])
         fragment, payload = (identification, offset & 0xFFF8, offset & 1), payload[8:]
-    return socket.AF_INET6, packet[8:40], following, fragment, payload
+    return socket.AF_INET6, addresses, following, fragment, payload
+
+
+def _parseUDP(time, family, addresses, udp):
+    """
+    @return: a datagram, of which the end may be missing.
+    """
+    sourcePort, destinationPort, length = struct.unpack(">HHH", udp[:6])
+    middle = len(addresses) // 2
+    source = socket.inet_ntop(family, addresses[:middle]), sourcePort
+    destination = socket.inet_ntop(family, addresses[middle:]), destinationPort
+    return time, source, destination, udp[8:length], length <= len(udp)
 
 
 class _Fragments(object):
@@ -280,24 +307,67 @@ class _Fragments(object):
     """
 
     def __init__(self):
-        self._payloads = {}
+        self._datagrams = {}
 
-    def add(self, addresses, payload, identification, offset, areThereMore):
+    def add(self, time, family, addresses, payload, identification, offset, areThereMore):
         """
         @return: what the fragments make together, if all are there now, or else C{None}.
         """
         if not offset and not areThereMore:
             return payload
-        key = addresses, identification
-        parts = self._payloads.setdefault(key, {})
-        parts[offset] = payload, areThereMore
-        whole, areThereMore = b"", True
-        while areThereMore:
-            if len(whole) not in parts:
-                return None
-            part, areThereMore = parts[len(whole)]
-            if not part:
-                return None
-            whole += part
-        del self._payloads[key]
-        return whole
+        key = family, addresses, identification
+        datagram = self._datagrams.get(key)
+        if datagram is None or time - datagram.time > _PATIENCE:
+            datagram = self._datagrams[key] = _Fragmented(time)
+        datagram.add(offset, payload, areThereMore)
+        if not datagram.isEnough():
+            return None
+        del self._datagrams[key]
+        return datagram.beginning()
+
+    def beginnings(self):
+        """
+        @return: the datagrams of which not all fragments have come, but the first.
+        @rtype: iterator
+        """
+        for (family, addresses, _), datagram in self._datagrams.items():
+            udp = datagram.beginning()
+            if len(udp) >= 8:
+                yield _parseUDP(datagram.time, family, addresses, udp)
+
+
+class _Fragmented(object):
+    """
+    A datagram of which fragments have come.
+
+    @ivar time: when the first of them was captured.
+    """
+
+    def __init__(self, time):
+        self.time = time
+        self._parts = {}
+        self._length = None
+        self._there = 0
+
+    def add(self, offset, payload, areThereMore):
+        if offset not in self._parts:
+            self._parts[offset] = payload
+            self._there += len(payload)
+        if not areThereMore:
+            self._length = offset + len(payload)
+
+    def isEnough(self):
+        """
+        @return: whether as many bytes have come as there are; of a fragment that overlaps others, some count twice.
+        """
+        return self._length is not None and self._there >= self._length
+
+    def beginning(self):
+        """
+        @return: the payload up to the first gap.
+        """
+        parts, length = [], 0
+        while self._parts.get(length):
+            parts.append(self._parts[length])
+            length += len(parts[-1])
+        return b"".join(parts)

@@ -91,15 +91,17 @@ def ping(reactor, options, peer, method, arguments):
     return _Ping(reactor, options, _Target(reactor, options, peer, method, arguments)).run()
 
 
-def serve(reactor, options, name):
+def serve(reactor, options, name, node):
     """
     Listen with a protocol until that is stopped.
 
-    @param name: C{MODULE:CLASS}, a subclass of L{RPCProtocol} that is instantiated without arguments.
+    @param name: what it is called.
 
-    @raise UsedWrongly: if there is no such class, it cannot be instantiated, or cannot listen.
+    @param node: the protocol, from L{makeProtocol}.
+
+    @raise UsedWrongly: if it cannot listen.
     """
-    host = _listen(reactor, options, _make(name), options.port, options.interface.strip("[]")).getHost()
+    host = _listen(reactor, options, node, options.port, options.interface.strip("[]")).getHost()
     print("{} listens on {}".format(escape(name), formatAddress((host.host, host.port))))
     sys.stdout.flush()
     stopped = Deferred()
@@ -107,9 +109,13 @@ def serve(reactor, options, name):
     return stopped.addCallback(lambda _: 0)
 
 
-def _make(name):
+def makeProtocol(name):
     """
-    @return: an instance of the protocol called C{name}.
+    Make a protocol, before there is a reactor, as the module may install one.
+
+    @param name: C{MODULE:CLASS}, a subclass of L{RPCProtocol} that is instantiated without arguments.
+
+    @raise UsedWrongly: if there is no such class, or it cannot be instantiated.
     """
     moduleName, colon, className = name.partition(":")
     if not (moduleName and className):
@@ -155,7 +161,7 @@ class _Target(object):
         self._node = importlib.import_module(module).RPCProtocol(waitTimeout=options.wait, reactor=reactor)
         self._method = method
         self._arguments = arguments
-        self.patience = "{:g} seconds".format(sum(options.wait))
+        self.patience = "{:g} s".format(sum(options.wait))
         _listen(reactor, options, self._node, bindPort, bindHost or ("::" if family == socket.AF_INET6 else ""))
         self._notice = None
         if sys.stderr.isatty():
@@ -218,7 +224,8 @@ class _Ping(object):
         self._sent += 1
         if self._sent == self._count:
             self._loop.stop()
-        self._target.call().addCallback(self._end, self._sent, self._reactor.seconds()).addErrback(self._fail)
+        began = self._reactor.seconds()
+        self._target.call().addCallback(self._end, self._sent, began).addErrback(self._fail)
 
     def _fail(self, failure):
         # Of several that fail, the first says it.
@@ -280,7 +287,7 @@ def _resolve(peer, bindHost):
             sockaddr = found[0][4]
             zone = "%{}".format(sockaddr[3]) if family == socket.AF_INET6 and sockaddr[3] else ""
             return family, (sockaddr[0].partition("%")[0] + zone, port)
-    version = " as IPv{}, as --bind has it".format(6 if family == socket.AF_INET6 else 4) if bindHost else ""
+    version = " as IPv{}, as --bind asks for".format(6 if family == socket.AF_INET6 else 4) if bindHost else ""
     raise UsedWrongly("{} cannot be resolved{}: {}".format(quote(host), version, reason))
 
 

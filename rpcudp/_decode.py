@@ -6,8 +6,12 @@ from __future__ import print_function
 
 import binascii
 import datetime
+import operator
+import re
 import sys
 from collections import OrderedDict
+
+import umsgpack
 
 from rpcudp import wire
 from rpcudp._capture import NotACapture, readCapture
@@ -50,14 +54,16 @@ def decode(texts):
     """
     Print for each datagram what it says, as a line of JSON.
 
-    @param texts: the datagrams, in hexadecimal digits with or without spaces.  Those that are empty are passed over.
+    @param texts: the datagrams, in hexadecimal digits, with or without spaces and colons between them.  Those that are
+        empty are passed over.
     @type texts: iterable
 
     @return: the exit status: 0; 1 if one says nothing; 2 if one is not hexadecimal.
     """
     status = 0
     for number, text in enumerate(texts, 1):
-        digits = u"".join(text.split())
+        # As other tools write them.
+        digits = re.sub(u"[\\s:]", u"", text)
         try:
             if digits:
                 print(dumps(explain(parseHex(digits))))
@@ -81,10 +87,11 @@ class _Call(object):
     @ivar seconds: from the first request to the first response.
     """
 
-    def __init__(self, time, source, destination, method):
+    def __init__(self, time, source, destination, msgID, method):
         self.time = time
         self.source = source
         self.destination = destination
+        self.msgID = msgID
         self.method = method
         self.copies = self.responses = 0
         self.seconds = None
@@ -94,48 +101,73 @@ class _Call(object):
         outcome += ", 1 copy" if self.copies == 1 else ", {} copies".format(self.copies)
         # Such as to retransmissions, or where the first got lost behind the place of the capture.
         outcome += ", {} responses".format(self.responses) if self.responses > 1 else ""
-        return "{:%Y-%m-%dT%H:%M:%S.%f}Z {} > {} {} {}".format(
+        method = dumps(self.method)
+        return "{:%Y-%m-%dT%H:%M:%S.%f}Z {} > {} {} {}, id {}".format(
             datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=self.time),
             formatAddress(self.source),
             formatAddress(self.destination),
-            # Without the quotes.
-            dumps(self.method)[1:-1],
+            # Without the quotes, unless it could be read as something else.
+            method[1:-1] if re.match(r"\"[\w.-]+\"\Z", method) else method,
             outcome,
+            _hex(self.msgID),
         )
 
 
-def _findCalls(datagrams, calls):
+def _findCalls(datagrams):
     """
-    Fill C{calls}.  A request is a copy of another one if it has the same sender, receiver and bytes.  What has its
-    message id, and goes where it came from, is a response to it, whoever sends it; but if there are several such
-    requests, one to that sender comes first.
+    A request is a copy of another one if it has the same sender, receiver and bytes.  What has its message id, and goes
+    where it came from, is a response to it, whoever sends it; but if there are several such requests, one to that
+    sender comes first.
 
-    @return: how many datagrams were captured in part.
+    @param datagrams: as L{readCapture} has them, in the order of their times.
+
+    @return: the calls, in the order in which they began.
+    @rtype: iterable of L{_Call}
     """
-    incomplete = 0
+    calls = OrderedDict()
     # By what begins the response, whom it is for, and who sends it or nobody.
     callsByResponse = {}
     for time, source, destination, data, isWhole in datagrams:
-        if isWhole:
-            try:
-                said = explain(data)
-            except MalformedMessage:
-                continue
-            if said[u"kind"] == u"request":
-                call = calls.setdefault((source, destination, data), _Call(time, source, destination, said[u"method"]))
-                call.copies += 1
-                header = _RESPONSES[data[:1]] + wire.messageID(data)
-                callsByResponse[header, source, destination] = callsByResponse[header, source, None] = call
-                continue
-        else:
-            incomplete += 1
         header = data[: wire.HEADER_LENGTH]
+        if isWhole and not _isDatagram(data):
+            continue
+        if header[:1] in _RESPONSES:
+            method = _methodOf(data)
+            if method is None:
+                continue
+            msgID = wire.messageID(data)
+            call = calls.setdefault((source, destination, data), _Call(time, source, destination, msgID, method))
+            call.copies += 1
+            response = _RESPONSES[header[:1]] + msgID
+            callsByResponse[response, source, destination] = callsByResponse[response, source, None] = call
+            continue
         call = callsByResponse.get((header, destination, source)) or callsByResponse.get((header, destination, None))
         if call is not None:
             call.responses += 1
             if call.responses == 1:
                 call.seconds = time - call.time
-    return incomplete
+    return calls.values()
+
+
+def _isDatagram(data):
+    try:
+        explain(data)
+    except MalformedMessage:
+        return False
+    return True
+
+
+def _methodOf(request):
+    """
+    @return: the method of a request, of which the end may be missing, or C{None} if there is not that much.
+    """
+    beginning, rest = request[wire.HEADER_LENGTH : wire.HEADER_LENGTH + 1], request[wire.HEADER_LENGTH + 1 :]
+    try:
+        # An array of two, and the first of them; what follows is ignored.
+        method = umsgpack.unpackb(rest) if beginning == b"\x92" else None
+    except Exception:
+        return None
+    return method if isinstance(method, type(u"")) else None
 
 
 def decodeCapture(path):
@@ -146,22 +178,26 @@ def decodeCapture(path):
 
     @raise UsedWrongly: if it cannot be read, or no further; then after the calls up to there.
     """
-    calls = OrderedDict()
-    incomplete, problem = 0, None
+    datagrams, passedOver, problem = [], set(), None
     try:
         with open(path, "rb") as file:
-            incomplete = _findCalls(readCapture(file), calls)
-    except EnvironmentError as error:
+            # One by one, so that those before what cannot be read are there.
+            for datagram in readCapture(file, passedOver):
+                datagrams.append(datagram)
+    # Of the name, where Python 2 cannot say it to the system, a UnicodeError.
+    except (EnvironmentError, UnicodeError, NotACapture) as error:
         problem = reasonOf(error)
-    except NotACapture as error:
-        problem = error
-    for call in calls.values():
+    datagrams.sort(key=operator.itemgetter(0))
+    calls = _findCalls(datagrams)
+    for call in calls:
         print(call)
+    if passedOver:
+        linkTypes = ", ".join(map(str, sorted(passedOver)))
+        complain("decode", "packets of link type {} are not read here, and were passed over".format(linkTypes))
     if problem is not None:
         raise UsedWrongly("{} cannot be read{}: {}".format(quote(path), " any further" if calls else "", problem))
-    if incomplete:
-        text = "{} datagrams were captured in part; what there is of requests among them is passed over"
-        complain("decode", text.format(incomplete))
+    if not all(isWhole for _, _, _, _, isWhole in datagrams):
+        complain("decode", "some datagrams are there in part only; what is missing was not captured")
     if not calls:
         complain("decode", "there is no call in {}".format(quote(path)))
     return 0 if calls else 1

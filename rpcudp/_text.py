@@ -138,14 +138,12 @@ def parseHex(digits):
 
     @raise UsedWrongly: if they are none, or not two for each byte.
     """
-    try:
-        data = digits.encode("ascii")
-        if len(data) % 2:
-            raise UsedWrongly("{} has {} hexadecimal digits, and two make a byte".format(quote(digits), len(data)))
-        return binascii.unhexlify(data)
-    # On Python 2 it is a TypeError.
-    except (ValueError, TypeError):
+    if re.search(u"[^0-9a-fA-F]", digits):
         raise UsedWrongly("{} is not hexadecimal".format(quote(digits)))
+    if len(digits) % 2:
+        text = "{} has an odd number of hexadecimal digits, {}, and two make a byte"
+        raise UsedWrongly(text.format(quote(digits), len(digits)))
+    return binascii.unhexlify(digits.encode("ascii"))
 
 
 def parse(text):

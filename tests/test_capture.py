@@ -9,7 +9,7 @@ import struct
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rpcudp._capture import NotACapture, readCapture, writeCapture
+from rpcudp._capture import NotACapture, _Fragmented, readCapture, writeCapture
 from rpcudp.testing import Datagram
 
 FOUR = Datagram(1.5, ("192.0.2.1", 1234), ("192.0.2.2", 5678), b"four")
@@ -20,7 +20,7 @@ ETHERNET, LINUX_ANY, LINUX_ANY_2, LOOPBACK, RAW = 1, 113, 276, 0, 101
 
 
 def read(data):
-    return list(readCapture(io.BytesIO(data)))
+    return list(readCapture(io.BytesIO(data), set()))
 
 
 def pcap(packets, linkType=RAW, order="<", magic=0xA1B2C3D4, parts=10**6):
@@ -92,7 +92,7 @@ class PcapTests(SynchronousTestCase):
         path = self.mktemp()
         writeCapture(path, [FOUR, SIX])
         with open(path, "rb") as file:
-            self.assertEqual(list(readCapture(file)), WHOLE)
+            self.assertEqual(list(readCapture(file, set())), WHOLE)
 
     def test_eachOrderOfBytesAndUnitOfTime(self):
         for order in "<>":
@@ -118,8 +118,20 @@ class PcapTests(SynchronousTestCase):
         self.assertEqual(read(pcap([(FOUR.time, frame)], ETHERNET)), WHOLE[:1])
 
     def test_aLinkTypeThatIsNotRead(self):
-        error = self.assertRaises(NotACapture, read, pcap(self.timed, 127))
-        self.assertEqual(str(error), "its packets are of link type 127, which is not read here")
+        passedOver = set()
+        self.assertEqual(list(readCapture(io.BytesIO(pcap(self.timed, 127)), passedOver)), [])
+        self.assertEqual(passedOver, {127})
+
+    def test_whatElseIsInTheFieldOfTheLinkType(self):
+        # The length of a checksum of frames.
+        self.assertEqual(read(pcap(self.timed, RAW | 0x14000000)), WHOLE)
+
+    def test_headersThatAreNone(self):
+        for packet in (b"\x40" + self.packets[0][1:], b"\x40" + self.packets[0][1:16], self.packets[0][:19]):
+            self.assertEqual(read(pcap([(0, packet)])), [])
+        # Up to the ports and the length of UDP.
+        for length in range(46):
+            self.assertEqual(read(pcap([(0, self.packets[1][:length])])), [])
 
     def test_whatIsNoUDPIsPassedOver(self):
         tcp = self.packets[0][:9] + b"\x06" + self.packets[0][10:]
@@ -145,7 +157,7 @@ class PcapTests(SynchronousTestCase):
                 continue
             found = []
             with self.assertRaises(NotACapture) as caught:
-                for datagram in readCapture(io.BytesIO(data[:length])):
+                for datagram in readCapture(io.BytesIO(data[:length]), set()):
                     found.append(datagram)
             self.assertEqual(found, WHOLE[: sum(end <= length for end in ends[1:])])
             reason = "it is cut short" if length >= 4 else "it is neither pcap nor pcapng"
@@ -154,7 +166,7 @@ class PcapTests(SynchronousTestCase):
     def test_aLengthThatNoPacketHas(self):
         data = pcap([]) + struct.pack("<IIII", 0, 0, 0xFFFFFFFF, 0xFFFFFFFF)
         error = self.assertRaises(NotACapture, read, data)
-        self.assertIn("4294967295", str(error))
+        self.assertIn("cannot have the length", str(error))
 
 
 class FragmentTests(SynchronousTestCase):
@@ -180,7 +192,45 @@ class FragmentTests(SynchronousTestCase):
     def test_missing(self):
         for number in range(5):
             rest = self.fragments[:number] + self.fragments[number + 1 :]
-            self.assertEqual(read(pcap([(0, fragment) for fragment in rest])), [])
+            found = read(pcap([(0, fragment) for fragment in rest]))
+            # What there is before the gap, without the header of UDP, if there is that.
+            beginning = self.datagram.data[: 48 * number - 8]
+            expected = (0, FOUR.source, FOUR.destination, beginning, False)
+            self.assertEqual(found, [expected] if number else [])
+
+    def test_whatIsMissingComesLastAlsoWhereTheFileIsCut(self):
+        data = pcap([(0, fragment) for fragment in self.fragments[:2] + [self.fragments[0]]])
+        found = []
+        with self.assertRaises(NotACapture):
+            for datagram in readCapture(io.BytesIO(data[:-1]), set()):
+                found.append(datagram)
+        self.assertEqual([datagram[3:] for datagram in found], [(self.datagram.data[:88], False)])
+
+    def test_identificationsAreUsedAgain(self):
+        other = bytes(bytearray(range(200, 0, -1)))
+        path = self.mktemp()
+        writeCapture(path, [self.datagram._replace(data=other)])
+        with open(path, "rb") as file:
+            others = ipv4Fragments(file.read()[24 + 16 :], 48)
+        # At once, and after what is left of one whose end was lost.
+        found = read(pcap([(0, fragment) for fragment in self.fragments + others]))
+        self.assertEqual([datagram[3:] for datagram in found], [(self.datagram.data, True), (other, True)])
+        timed = [(0, fragment) for fragment in self.fragments[1:]] + [(61, fragment) for fragment in others]
+        self.assertEqual([datagram[3:] for datagram in read(pcap(timed))], [(other, True)])
+        # No fragment of the one completes the other.
+        timed = [(0, self.fragments[-1])] + [(61, fragment) for fragment in others[:-1]]
+        self.assertEqual([datagram[3:] for datagram in read(pcap(timed))], [(other[: 48 * 4 - 8], False)])
+
+    def test_manyFragmentsCostWhatTheyAre(self):
+        """
+        As long as one is missing, they are not put together again and again.
+        """
+        asked = []
+        self.patch(_Fragmented, "beginning", lambda datagram: asked.append(datagram) or b"")
+        first = self.fragments[0]
+        packets = [(0, first[:6] + struct.pack(">H", 0x2000 | offset) + first[8:28]) for offset in range(8000)]
+        read(pcap(packets * 2))
+        self.assertEqual(len(asked), 1)
 
     def test_ofIPv6(self):
         udp = struct.pack(">HHHH", SIX.source[1], SIX.destination[1], 8 + 16, 0) + b"0123456789abcdef"
@@ -210,6 +260,9 @@ class PcapngTests(SynchronousTestCase):
     def test_severalSections(self):
         twice = read(self.file("<") + self.file(">"))
         self.assertEqual(twice, WHOLE * 2)
+        # Each has interfaces of its own.
+        ethernet = section() + interface(ETHERNET) + enhanced(0, 1500000, b"m" * 12 + b"\x08\x00" + self.four)
+        self.assertEqual(read(self.file() + ethernet), WHOLE + WHOLE[:1])
 
     def test_severalInterfacesWithTimesAndLinksOfTheirOwn(self):
         nanoseconds = struct.pack("<HHBxxx", 9, 1, 9) + struct.pack("<HH", 0, 0)
@@ -218,6 +271,23 @@ class PcapngTests(SynchronousTestCase):
         data = section() + interface(RAW, nanoseconds) + interface(ETHERNET, quarters)
         data += enhanced(0, 1500000000, self.four) + enhanced(1, 9, b"m" * 12 + b"\x86\xdd" + self.six)
         self.assertEqual(read(data), WHOLE)
+
+    def test_anOffsetOfTheTimes(self):
+        for order in "<>":
+            offset = struct.pack(order + "HHqHH", 14, 8, 1700000000, 0, 0)
+            [datagram] = read(section(order) + interface(RAW, offset, order) + enhanced(0, 250000, self.four, order))
+            self.assertEqual(datagram[0], 1700000000.25)
+
+    def test_whatFollowsTheEndOfTheOptions(self):
+        data = section() + interface(RAW, struct.pack("<HH", 0, 0) + b"junk") + enhanced(0, 1500000, self.four)
+        self.assertEqual(read(data), WHOLE[:1])
+
+    def test_oneInterfaceThatIsNotRead(self):
+        passedOver = set()
+        data = section() + interface(RAW) + interface(220)
+        data += enhanced(1, 1, b"usb") + enhanced(0, 1500000, self.four) + enhanced(1, 1, b"usb")
+        self.assertEqual(list(readCapture(io.BytesIO(data), passedOver)), WHOLE[:1])
+        self.assertEqual(passedOver, {220})
 
     def test_timesAfter32Bits(self):
         [datagram] = read(section() + interface(RAW) + enhanced(0, 1700000000123456, self.four))
@@ -242,7 +312,7 @@ class PcapngTests(SynchronousTestCase):
         for length in range(4, len(data)):
             found = []
             try:
-                for datagram in readCapture(io.BytesIO(data[:length])):
+                for datagram in readCapture(io.BytesIO(data[:length]), set()):
                     found.append(datagram)
             except NotACapture as error:
                 self.assertEqual(str(error), "it is cut short")

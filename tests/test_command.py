@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, task
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import globalLogBeginner
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from rpcudp import __main__ as command
 from rpcudp import _commands, version
@@ -27,6 +28,20 @@ from tests.support import ENVIRONMENT, ProcessTestCase, captureOutput
 
 REQUEST = "00" + "00010203040506070809" + "0a0b0c0d0e0f10111213" + "92a5736179686991a5536e616b65"
 PEER = ("10.0.0.2", 1234)
+
+
+# A node on Twisted's reactor for asyncio.
+ASYNCIO = """
+import asyncio
+from twisted.internet import asyncioreactor
+asyncioreactor.install(asyncio.new_event_loop())
+from twisted.internet import reactor
+from rpcudp.protocol import RPCProtocol
+
+class Node(RPCProtocol):
+    def rpc_nap(self, sender):
+        return reactor._asyncioEventloop.create_task(asyncio.sleep(0.01, "awake"))
+"""
 
 
 class Node(RPCProtocol):
@@ -145,12 +160,11 @@ class BadInputTests(MainTestCase):
 
     def test_arguments(self):
         self.assertUsedWrongly("rpcudp call: it takes HOST:PORT METHOD [ARGUMENT ...].", "call", "127.0.0.1:1")
-        self.assertUsedWrongly(
-            'rpcudp call: "123" has 3 hexadecimal digits, and two make a byte.', "call", "127.0.0.1:1", "m", "hex:123"
-        )
+        sentence = 'rpcudp call: "123" has an odd number of hexadecimal digits, 3, and two make a byte.'
+        self.assertUsedWrongly(sentence, "call", "127.0.0.1:1", "m", "hex:123")
         self.assertUsedWrongly('rpcudp call: "0x" is not hexadecimal.', "call", "127.0.0.1:1", "m", "hex:0x")
         for word in ("--nope", "-.5", "-x"):
-            sentence = 'rpcudp ping: there is no option "{}"; after --, it would be none.'.format(word)
+            sentence = 'rpcudp ping: there is no option "{}"; to pass it as an argument, put -- before it.'.format(word)
             self.assertUsedWrongly(sentence, "ping", "127.0.0.1:1", "m", word)
 
     def test_files(self):
@@ -187,7 +201,7 @@ class BadInputTests(MainTestCase):
             ("--bind", "127.0.0.1:65536", '"65536" is no port, which is a number from 0 to 65535'),
             ("--bind", "[::1", '"[::1" is no HOST:PORT; an IPv6 address is in brackets, as [::1]:1234'),
         ]:
-            sentence = "rpcudp ping: argument {}: {}.".format(name, reason)
+            sentence = "rpcudp ping: argument {}: {}; --help says more.".format(name, reason)
             self.assertUsedWrongly(sentence, "ping", "127.0.0.1:1", "m", name, value)
         status, _, err = self.main("call", "127.0.0.1:1", "m", "--network", "nope")
         self.assertEqual((status, len(err.splitlines())), (2, 1))
@@ -201,7 +215,7 @@ class BadInputTests(MainTestCase):
     def test_aNameOfTheOtherVersionThanBind(self):
         status, _, err = self.main("call", "127.0.0.1:1", "m", "--bind", "[::1]")
         self.assertEqual(status, 2)
-        self.assertIn('"127.0.0.1" cannot be resolved as IPv6, as --bind has it', err)
+        self.assertIn('"127.0.0.1" cannot be resolved as IPv6, as --bind asks for', err)
 
     def test_classes(self):
         for name, reason in [
@@ -212,7 +226,7 @@ class BadInputTests(MainTestCase):
             ("os:path", '"os:path" is not a subclass of RPCProtocol'),
             ("argparse:ArgumentParser", '"argparse:ArgumentParser" is not a subclass of RPCProtocol'),
         ]:
-            sentence = str(self.assertRaises(UsedWrongly, _commands.serve, None, givenOptions(), name))
+            sentence = str(self.assertRaises(UsedWrongly, _commands.makeProtocol, name))
             self.assertEqual(sentence, reason)
         self.assertUsedWrongly("rpcudp serve: it takes MODULE:CLASS.", "serve")
 
@@ -233,13 +247,13 @@ class BadInputTests(MainTestCase):
             ("tests.test_command:Unspeakable", "Unspeakable() failed: Speechless: Speechless", ")"),
             ("tests.test_command:Foreign", "Foreign() failed: ValueError: ", ")"),
         ]:
-            sentence = str(self.assertRaises(UsedWrongly, _commands.serve, None, givenOptions(), name))
+            sentence = str(self.assertRaises(UsedWrongly, _commands.makeProtocol, name))
             self.assertTrue(sentence.startswith(beginning) and sentence.endswith(end), sentence)
             self.assertTrue(all(" " <= character <= "~" for character in sentence), sentence)
 
     def test_namesThatPython2CannotSay(self):
         sentence = '"os" has nothing called "\\u00e9"'
-        error = self.assertRaises(UsedWrongly, _commands.serve, None, givenOptions(), u"os:\xe9")
+        error = self.assertRaises(UsedWrongly, _commands.makeProtocol, u"os:\xe9")
         self.assertEqual(str(error), sentence)
 
     def test_whatIsNotUTF8(self):
@@ -248,7 +262,7 @@ class BadInputTests(MainTestCase):
 
     def test_abbreviationsAreNoOptions(self):
         for word in ("--wa", "-v5", "-vv", "--wai=1"):
-            sentence = 'rpcudp call: there is no option "{}"; after --, it would be none.'.format(word)
+            sentence = 'rpcudp call: there is no option "{}"; to pass it as an argument, put -- before it.'.format(word)
             self.assertUsedWrongly(sentence, "call", "127.0.0.1:1", "m", word)
 
     def test_portsThatCannotBeListenedOn(self):
@@ -260,11 +274,12 @@ class BadInputTests(MainTestCase):
             ("tests.test_command:Ending", "Ending cannot be started: SystemExit: 7 ("),
         ]:
             options = givenOptions(port=1234 if "use" in reason else 1235)
-            sentence = str(self.assertRaises(UsedWrongly, _commands.serve, host, options, name))
+            node = _commands.makeProtocol(name)
+            sentence = str(self.assertRaises(UsedWrongly, _commands.serve, host, options, name, node))
             self.assertTrue(sentence.startswith(reason), sentence)
         for interface in ("localhost", "nope", u"\xe9"):
             options = givenOptions(interface=interface)
-            error = self.assertRaises(UsedWrongly, _commands.serve, host, options, "tests.test_command:Node")
+            error = self.assertRaises(UsedWrongly, _commands.serve, host, options, "Node", Node())
             self.assertIn(" is no IP address to listen on", str(error))
 
 
@@ -307,8 +322,8 @@ class MainTests(MainTestCase):
     def test_afterTheDashesThereIsNoOption(self):
         self.assertEqual(self.arguments("--wait", "2", "--", "-v", "--", "--wait", "-x"), ["-v", "--", "--wait", "-x"])
 
-    def test_aDashIsText(self):
-        self.assertEqual(self.arguments("-", ""), ["-", ""])
+    def test_aDashIsTextAndSoIsWhatHasSpaces(self):
+        self.assertEqual(self.arguments("-", "", "- a list"), ["-", "", "- a list"])
 
     def test_files(self):
         path = self.mktemp()
@@ -388,9 +403,10 @@ class EndTests(MainTestCase):
         self.patch(_commands, "run", lambda *arguments: given.append(arguments) or 0)
         self.patch(globalLogBeginner, "beginLoggingTo", lambda found, redirectStandardIO: observers.extend(found))
         self.patch(sys, "path", list(sys.path))
-        self.assertEqual(self.main("serve", "a:B", "--port", "7"), (0, "", ""))
-        function, options, name = given.pop()
-        self.assertEqual((function, options.port, options.interface, name), (_commands.serve, 7, "", "a:B"))
+        self.assertEqual(self.main("serve", "tests.test_command:Node", "--port", "7"), (0, "", ""))
+        function, options, name, node = given.pop()
+        self.assertEqual((function, options.port, options.interface), (_commands.serve, 7, ""))
+        self.assertEqual((name, type(node).__name__), ("tests.test_command:Node", "Node"))
         self.assertEqual((len(observers), sys.path[0]), (1, ""))
 
 
@@ -466,7 +482,7 @@ class CallTests(CommandsTestCase):
 
     def test_unanswered(self):
         self.assertEqual(self.call(method=u"ab\n", wait=[0.25, 0.5]), 1)
-        self.assertPrinted("", 'rpcudp call: no answer from 10.0.0.2:1234 to "ab\\n" within 0.75 seconds.\n')
+        self.assertPrinted("", 'rpcudp call: no answer from 10.0.0.2:1234 to "ab\\n" within 0.75 s.\n')
         # It was sent for each of the waits.
         self.assertEqual((self.network.seconds(), self.network.counts.sent), (0.75, 2))
 
@@ -506,7 +522,7 @@ class CallTests(CommandsTestCase):
 
         bound.port.write = refuse
         self.assertEqual(self.network.run(outcome), 1)
-        self.assertIn("within 2 seconds; this system did not send 1 of the datagrams.", self.err.getvalue())
+        self.assertIn("within 2 s; this system did not send 1 of the datagrams.", self.err.getvalue())
 
     def test_verbose(self):
         self.assertEqual(self.call(5, isVerbose=True), 0)
@@ -528,7 +544,7 @@ class CallTests(CommandsTestCase):
         self.network.advance(0.9)
         self.assertPrinted("")
         self.network.advance(0.2)
-        notice = 'waiting for an answer from 10.0.0.2:1234 to "m", for up to 2.5 seconds\n'
+        notice = 'waiting for an answer from 10.0.0.2:1234 to "m", for up to 2.5 s\n'
         self.assertPrinted("", notice)
         self.network.run(outcome)
         self.assertEqual(len(self.err.getvalue().splitlines()), 2)
@@ -560,13 +576,29 @@ class PingTests(CommandsTestCase):
         self.assertEqual(self.network.seconds(), 2.125)
         self.assertEqual(self.node.called, [(1,)] * 3)
 
+    def test_theTimeBeginsBeforeTheRequestIsSent(self):
+        clock = task.Clock()
+
+        class Target(object):
+            patience = "5 s"
+
+            def call(self):
+                # As if it took a second to write it.
+                clock.advance(1)
+                return defer.succeed((True, None))
+
+        self.patch(sys, "stdout", Output())
+        pinging = _commands._Ping(clock, givenOptions(count=2), Target())
+        pinging._send()
+        self.assertEqual(pinging._times, [1.0])
+
     def test_lossAndAMedianOfTwo(self):
         fates = iter([[0.125], [0.125], [], [0.25], [0.25]])
         self.network.rule(lambda datagram: next(fates))
         outcome = self.begin(_commands.ping, PEER, "echo", [1], count=3, interval=0.5, wait=[2])
         self.assertEqual(self.network.run(outcome), 0)
         self.assertPrinted(
-            "1: 250.000 ms\n3: 500.000 ms\n2: no answer within 2 seconds\n"
+            "1: 250.000 ms\n3: 500.000 ms\n2: no answer within 2 s\n"
             "3 sent, 2 answered, 1 lost\n"
             "round-trip time: minimum 250.000 ms, median 375.000 ms, maximum 500.000 ms\n"
         )
@@ -575,7 +607,7 @@ class PingTests(CommandsTestCase):
         outcome = self.begin(_commands.ping, ("10.0.0.3", 1), "echo", [1], count=2, wait=[0.5])
         self.assertEqual(self.network.run(outcome), 1)
         self.assertPrinted(
-            "1: no answer within 0.5 seconds\n2: no answer within 0.5 seconds\n2 sent, 0 answered, 2 lost\n"
+            "1: no answer within 0.5 s\n2: no answer within 0.5 s\n2 sent, 0 answered, 2 lost\n"
         )
 
     def test_interrupted(self):
@@ -606,8 +638,8 @@ class PingTests(CommandsTestCase):
 
 class ServeTests(CommandsTestCase):
     def test_itListensUntilItIsStopped(self):
-        outcome = self.begin(_commands.serve, "tests.test_command:Node", port=99, isVerbose=True)
-        self.assertPrinted("tests.test_command:Node listens on 0.0.0.0:99\n")
+        outcome = self.begin(_commands.serve, "module:Node", Node(), port=99, isVerbose=True)
+        self.assertPrinted("module:Node listens on 0.0.0.0:99\n")
         called = self.network.run(self.node.echo(("10.0.0.1", 99), 7))
         self.assertEqual(called, (True, [7]))
         self.assertEqual(len(self.err.getvalue().splitlines()), 2)
@@ -616,7 +648,7 @@ class ServeTests(CommandsTestCase):
         self.assertEqual(self.successResultOf(outcome), 0)
 
     def test_interface(self):
-        self.begin(_commands.serve, "tests.test_command:Node", interface="10.0.0.1")
+        self.begin(_commands.serve, "module:Node", Node(), interface="10.0.0.1")
         self.assertIn("Node listens on 10.0.0.1:", self.out.getvalue())
 
 
@@ -680,10 +712,39 @@ class ProcessTests(ProcessTestCase):
             ]
         )
         self.assertEqual(outcomes[0], (0, '[5, "\\u2603"]\n', ""))
-        sentence = 'rpcudp call: no answer from {} to "absent" within 0.2 seconds.\n'
+        sentence = 'rpcudp call: no answer from {} to "absent" within 0.2 s.\n'
         self.assertEqual(outcomes[1], (1, "", sentence.format(self.address)))
         self.assertEqual(outcomes[2][:2], (2, ""))
         self.assertEqual(len(outcomes[2][2].splitlines()), 1)
+
+    @defer.inlineCallbacks
+    def test_IPv6(self):
+        try:
+            port = reactor.listenUDP(0, Node(), interface="::1")
+        except CannotListenError as error:
+            raise SkipTest("there is no IPv6: {}".format(error))
+        self.addCleanup(port.stopListening)
+        address = "[::1]:{}".format(port.getHost().port)
+        outcomes = yield defer.gatherResults(
+            [self.spawn("call", address, "echo", "1", *words) for words in ([], ["--bind", "::1"])]
+        )
+        self.assertEqual(outcomes, [(0, "[1]\n", "")] * 2)
+
+    @defer.inlineCallbacks
+    def test_aModuleThatInstallsAReactor(self):
+        if sys.version_info < (3,):
+            raise SkipTest("there is no asyncio on Python 2")
+        folder = self.mktemp()
+        os.mkdir(folder)
+        with open(os.path.join(folder, "module.py"), "w") as file:
+            file.write(ASYNCIO)
+        process = Finished(0)
+        self.start(process, "serve", "module:Node", "--interface", "127.0.0.1", path=folder)
+        line = yield process.firstLine
+        outcome = yield self.spawn("call", line.split()[-1], "nap")
+        self.assertEqual(outcome, (0, '"awake"\n', ""))
+        process.transport.signalProcess("TERM")
+        yield process.done
 
     @defer.inlineCallbacks
     def test_pingIsInterrupted(self):

@@ -5,6 +5,7 @@ What C{rpcudp decode} says of datagrams, and of the calls in a capture.
 import binascii
 import json
 import os
+import struct
 
 import umsgpack
 from twisted.trial.unittest import SynchronousTestCase
@@ -97,13 +98,14 @@ class DecodeTests(SynchronousTestCase):
     def test_whatIsNotHexadecimalIsUsedWrongly(self):
         status, out, err = captureOutput(self, decode, [u"xy", u"ff", u"123", toHex(REQUEST)])
         self.assertEqual((status, len(out.splitlines()), len(err.splitlines())), (2, 1, 3))
+        self.assertEqual(captureOutput(self, decode, [u"xy", u"ff"])[0], 2)
         self.assertIn('number 1: "xy" is not hexadecimal', err)
-        self.assertIn('number 3: "123" has 3 hexadecimal digits', err)
+        self.assertIn('number 3: "123" has an odd number of hexadecimal digits, 3', err)
 
-    def test_spacesDoNotMatter(self):
+    def test_spacesAndColonsDoNotMatter(self):
         spaced = u" ".join(toHex(REQUEST)[start : start + 2] for start in range(0, 2 * len(REQUEST), 2))
-        status, out, err = captureOutput(self, decode, [spaced + u"\n", u"\n"])
-        self.assertEqual((status, len(out.splitlines()), err), (0, 1, ""))
+        status, out, err = captureOutput(self, decode, [spaced + u"\n", u"\n", spaced.replace(u" ", u":")])
+        self.assertEqual((status, len(out.splitlines()), err), (0, 2, ""))
 
 
 class Node(RPCProtocol):
@@ -119,7 +121,7 @@ class CaptureTests(SynchronousTestCase):
         path = self.mktemp()
         writeCapture(path, [Datagram(*datagram) for datagram in datagrams])
         status, out, err = captureOutput(self, decodeCapture, path)
-        return status, [line.split(" ", 1)[1] for line in out.splitlines()], err
+        return status, [line.split(" ", 1)[1].rsplit(", id ", 1)[0] for line in out.splitlines()], err
 
     def test_answeredAndUnanswered(self):
         answer = wire.encode(b"\x01", MESSAGE_ID, 1)
@@ -135,7 +137,8 @@ class CaptureTests(SynchronousTestCase):
         path = self.mktemp()
         writeCapture(path, [Datagram(1700000000.25, CALLER, PEER, REQUEST)])
         _, out, _ = captureOutput(self, decodeCapture, path)
-        self.assertEqual(out.split()[0], "2023-11-14T22:13:20.250000Z")
+        words = out.split()
+        self.assertEqual((words[0], words[-1]), ("2023-11-14T22:13:20.250000Z", ID))
 
     def test_copiesAreOfTheSameBytesBetweenTheSamePorts(self):
         changed = wire.encode(b"\x00", MESSAGE_ID, [u"sayhi", []])
@@ -182,29 +185,62 @@ class CaptureTests(SynchronousTestCase):
     def test_IPv6AndNamesThatAreNoNames(self):
         request = wire.encode(b"\x02", MESSAGE_ID, [u"a\n\x1b[2J", []])
         _, [line], _ = self.calls([(1, ("2001:db8::1", 1), ("2001:db8::2", 2), request)])
-        self.assertEqual(line, "[2001:db8::1]:1 > [2001:db8::2]:2 a\\n\\u001b[2J unanswered, 1 copy")
+        self.assertEqual(line, '[2001:db8::1]:1 > [2001:db8::2]:2 "a\\n\\u001b[2J" unanswered, 1 copy')
 
     def test_noCall(self):
         status, lines, err = self.calls([(1, CALLER, PEER, b"something else")])
         self.assertEqual((status, lines), (1, []))
         self.assertIn("there is no call in ", err)
 
+    def snapshots(self, datagrams, length):
+        """
+        @return: what is said of a capture of the first C{length} bytes of each packet.
+        """
+        path, short = self.mktemp(), self.mktemp()
+        writeCapture(path, [Datagram(*datagram) for datagram in datagrams])
+        with open(path, "rb") as file, open(short, "wb") as shortened:
+            shortened.write(file.read(24))
+            for _ in datagrams:
+                header = file.read(16)
+                [size] = struct.unpack("<8xI4x", header)
+                packet = file.read(size)[:length]
+                shortened.write(header[:8] + struct.pack("<II", len(packet), size) + packet)
+        return captureOutput(self, decodeCapture, short)
+
     def test_whatWasCapturedInPart(self):
+        request = wire.encode(b"\x00", MESSAGE_ID, [u"store", [b"x" * 500]])
         answer = wire.encode(b"\x01", MESSAGE_ID, u"x" * 100)
-        path = self.mktemp()
-        writeCapture(path, [Datagram(1, CALLER, PEER, REQUEST), Datagram(2, PEER, CALLER, answer)])
-        with open(path, "rb") as file:
-            data = bytearray(file.read())
-        # As if a snapshot had ended 50 bytes earlier.
-        start = 24 + 16 + 28 + len(REQUEST)
-        [captured] = data[start + 8 : start + 9]
-        data[start + 8] = captured - 50
-        with open(path, "wb") as file:
-            file.write(data[:-50])
-        status, out, err = captureOutput(self, decodeCapture, path)
+        datagrams = [(1, CALLER, PEER, request), (2, PEER, CALLER, answer)]
+        status, out, err = self.snapshots(datagrams, 96)
         self.assertEqual(status, 0)
-        self.assertIn("answered in 1000.000 ms", out)
-        self.assertIn("1 datagrams were captured in part", err)
+        self.assertIn("store answered in 1000.000 ms", out)
+        self.assertIn("some datagrams are there in part only", err)
+        # Without the method, it is no call.
+        status, out, err = self.snapshots(datagrams, 28 + 21 + 3)
+        self.assertEqual((status, out), (1, ""))
+        for hostile in (b"\x92" + b"\x91" * 600, b"\x92\xc4\x01m", b"\x91\xa1m", b"\x92\xa1\xff"):
+            datagrams = [(1, CALLER, PEER, b"\x00" + MESSAGE_ID + hostile + b"\x90" * 9000)]
+            status, out, _ = self.snapshots(datagrams, 28 + 21 + len(hostile))
+            self.assertEqual((status, out), (1, ""))
+
+    def test_theOrderOfTheTimesCounts(self):
+        answer = wire.encode(b"\x01", MESSAGE_ID, 1)
+        other = wire.encode(b"\x00", b"i" * 20, [u"other", []])
+        datagrams = [(4, CALLER, PEER, other), (3, PEER, CALLER, answer), (2, CALLER, PEER, REQUEST)]
+        _, lines, _ = self.calls(datagrams + [(1, CALLER, PEER, REQUEST)])
+        expected = ["sayhi answered in 2000.000 ms, 2 copies", "other unanswered, 1 copy"]
+        self.assertEqual([line.split(" ", 3)[3] for line in lines], expected)
+
+    def test_otherLinkTypes(self):
+        path = self.mktemp()
+        writeCapture(path, [Datagram(1, CALLER, PEER, REQUEST)])
+        with open(path, "rb") as file:
+            data = file.read()
+        with open(path, "wb") as file:
+            file.write(data[:20] + struct.pack("<I", 127) + data[24:])
+        status, out, err = captureOutput(self, decodeCapture, path)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("packets of link type 127 are not read here, and were passed over", err)
 
     def test_aFileThatIsCutShort(self):
         path = self.mktemp()

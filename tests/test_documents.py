@@ -172,7 +172,7 @@ class ReadmeTests(ProcessTestCase):
                 u'^"Hello Snake Plissken you live at 127.0.0.1:[0-9]+"\n$',
                 u"\n3 sent, 3 answered, 0 lost\nround-trip time: ",
                 u'^{"network": "rpcudp", .*"method": "sayhi", "arguments": \\["Snake"\\]}\n$',
-                u"> 10.0.0.1:1234 pull answered in 50.000 ms, 1 copy\n$",
+                u"> 10.0.0.1:1234 pull answered in 50.000 ms, 1 copy, id [0-9a-f]{40}\n$",
             ],
         ):
             out, err, code = yield self.runPython(*command, path=folder)

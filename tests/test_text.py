@@ -91,12 +91,17 @@ class ParseTests(SynchronousTestCase):
 
     def test_wrongHex(self):
         for text, sentence in [
-            (u"hex:123", '"123" has 3 hexadecimal digits, and two make a byte'),
+            (u"hex:123", '"123" has an odd number of hexadecimal digits, 3, and two make a byte'),
             (u"hex:0x", '"0x" is not hexadecimal'),
             (u"hex:\u2603\u2603", '"\\u2603\\u2603" is not hexadecimal'),
-            (u'["hex:1"]', '"1" has 1 hexadecimal digits, and two make a byte'),
+            (u'["hex:1"]', '"1" has an odd number of hexadecimal digits, 1, and two make a byte'),
         ]:
             self.assertEqual(str(self.assertRaises(UsedWrongly, parse, text)), sentence)
+
+    def test_integersThatNoPayloadHas(self):
+        self.assertParsed(u"18446744073709551615", 2**64 - 1)
+        for digits in (u"1" * 21, u"-" + u"1" * 20, u"1" * 5000):
+            self.assertIn("is no integer of 64 bits", str(self.assertRaises(UsedWrongly, parse, digits)))
 
     def test_JSONThatNestsTooDeepToBeRead(self):
         error = self.assertRaises(UsedWrongly, parse, u"[" * 100000 + u"]" * 100000)
