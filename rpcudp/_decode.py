@@ -19,6 +19,7 @@ from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, parseHex, 
 from rpcudp.exceptions import MalformedMessage
 
 _NETWORKS = [(u"rpcudp", wire.RPCUDP), (u"storj", wire.STORJ)]
+_KINDS = frozenset(kind for _, kinds in _NETWORKS for kind in kinds)
 _RESPONSES = {kinds.request: kinds.response for _, kinds in _NETWORKS}
 
 
@@ -128,13 +129,12 @@ def _findCalls(datagrams):
     # By what begins the response, whom it is for, and who sends it or nobody.
     callsByResponse = {}
     for time, source, destination, data, isWhole in datagrams:
-        header = data[: wire.HEADER_LENGTH]
-        if isWhole and not _isDatagram(data):
+        try:
+            method = explain(data).get(u"method") if isWhole else _methodOf(data)
+        except MalformedMessage:
             continue
+        header = data[: wire.HEADER_LENGTH]
         if header[:1] in _RESPONSES:
-            method = _methodOf(data)
-            if method is None:
-                continue
             msgID = wire.messageID(data)
             call = calls.setdefault((source, destination, data), _Call(time, source, destination, msgID, method))
             call.copies += 1
@@ -149,25 +149,22 @@ def _findCalls(datagrams):
     return calls.values()
 
 
-def _isDatagram(data):
-    try:
-        explain(data)
-    except MalformedMessage:
-        return False
-    return True
-
-
-def _methodOf(request):
+def _methodOf(beginning):
     """
-    @return: the method of a request, of which the end may be missing, or C{None} if there is not that much.
+    @return: the method of a request of which the end is missing, C{None} for a response.
+
+    @raise MalformedMessage: if there is not so much of it.
     """
-    beginning, rest = request[wire.HEADER_LENGTH : wire.HEADER_LENGTH + 1], request[wire.HEADER_LENGTH + 1 :]
-    try:
-        # An array of two, and the first of them; what follows is ignored.
-        method = umsgpack.unpackb(rest) if beginning == b"\x92" else None
-    except Exception:
+    if beginning[:1] not in _RESPONSES:
         return None
-    return method if isinstance(method, type(u"")) else None
+    try:
+        # An array of two, and the first of them; what follows a value is ignored.
+        method = umsgpack.unpackb(beginning[wire.HEADER_LENGTH + 1 :])
+    except Exception as error:
+        raise MalformedMessage("there is no method: {!r}".format(error))
+    if beginning[wire.HEADER_LENGTH : wire.HEADER_LENGTH + 1] != b"\x92" or not isinstance(method, type(u"")):
+        raise MalformedMessage("it does not begin with a method")
+    return method
 
 
 def decodeCapture(path):
@@ -183,7 +180,8 @@ def decodeCapture(path):
         with open(path, "rb") as file:
             # One by one, so that those before what cannot be read are there.
             for datagram in readCapture(file, passedOver):
-                datagrams.append(datagram)
+                if datagram[3][:1] in _KINDS:
+                    datagrams.append(datagram)
     # Of the name, where Python 2 cannot say it to the system, a UnicodeError.
     except (EnvironmentError, UnicodeError, NotACapture) as error:
         problem = reasonOf(error)

@@ -223,6 +223,12 @@ class CaptureTests(SynchronousTestCase):
             status, out, _ = self.snapshots(datagrams, 28 + 21 + len(hostile))
             self.assertEqual((status, out), (1, ""))
 
+    def test_aRequestInAnotherForm(self):
+        # An array with two bytes for its length, which is as good.
+        request = b"\x00" + MESSAGE_ID + b"\xdc\x00\x02\xd9\x01m\x90"
+        [line] = self.calls([(1, CALLER, PEER, request)])[1]
+        self.assertEqual(line, "10.0.0.1:5678 > 10.0.0.2:1234 m unanswered, 1 copy")
+
     def test_theOrderOfTheTimesCounts(self):
         answer = wire.encode(b"\x01", MESSAGE_ID, 1)
         other = wire.encode(b"\x00", b"i" * 20, [u"other", []])
