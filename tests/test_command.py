@@ -16,6 +16,7 @@ from twisted.internet import defer, reactor, task
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import globalLogBeginner
+from twisted.python.reflect import requireModule
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from rpcudp import __main__ as command
@@ -656,7 +657,7 @@ class Finished(ProcessProtocol):
     """
     A process, which is interrupted as soon as it has printed C{lines} lines, if that is not 0.
 
-    @ivar firstLine: a Deferred of what it has printed when there is a line.
+    @ivar firstLine: a Deferred of what it has printed when there is a line, or when it has ended.
     @ivar done: a Deferred of its exit status, standard output and standard error.
     """
 
@@ -677,6 +678,8 @@ class Finished(ProcessProtocol):
         self.err += data
 
     def processEnded(self, reason):
+        if not self.firstLine.called:
+            self.firstLine.callback(self.out.decode("ascii"))
         self.done.callback((reason.value.exitCode, self.out.decode("ascii"), self.err.decode("ascii")))
 
 
@@ -732,8 +735,8 @@ class ProcessTests(ProcessTestCase):
 
     @defer.inlineCallbacks
     def test_aModuleThatInstallsAReactor(self):
-        if sys.version_info < (3,):
-            raise SkipTest("there is no asyncio on Python 2")
+        if requireModule("twisted.internet.asyncioreactor") is None:
+            raise SkipTest("this Twisted has no reactor for asyncio, or this Python no asyncio")
         folder = self.mktemp()
         os.mkdir(folder)
         with open(os.path.join(folder, "module.py"), "w") as file:
