@@ -43,7 +43,7 @@ rpcudp.experts = {malformed, again}
 rpcudp.prefs.ports = Pref.range("UDP ports", "", "The ports whose datagrams are RPC over UDP in any case", 65535)
 
 -- MessagePack: a value is read as a node, {offset, length, text} or {offset, length, name, count, children}; offsets are
--- from the beginning of the payload.  What is read is a string, which is ten times faster than a Tvb.
+-- from the beginning of the payload.  What is read is a string, which is faster than a Tvb.
 
 -- By the first byte: what the value is, and how many bytes tell its length, or how long it is.
 local SIZED = {
