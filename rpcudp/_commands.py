@@ -14,7 +14,7 @@ import traceback
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError, InvalidAddressError
+from twisted.internet.error import CannotListenError, InvalidAddressError, ReactorNotRestartable
 from twisted.internet.task import LoopingCall, react
 
 from rpcudp import wire
@@ -50,6 +50,8 @@ def run(function, options, *arguments):
     except SystemExit:
         # That is how react ends.
         pass
+    except ReactorNotRestartable:
+        raise UsedWrongly("the module has run the reactor itself, when it was imported")
     if not isinstance(results[0], int):
         results[0].raiseException()
     return results[0]

@@ -13,7 +13,7 @@ import socket
 import sys
 
 from twisted.internet import defer, reactor, task
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRestartable
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import globalLogBeginner
 from twisted.python.reflect import requireModule
@@ -442,6 +442,13 @@ class RunTests(SynchronousTestCase):
     def test_stopped(self):
         stopped = defer.Deferred().addErrback(lambda failure: 3)
         self.assertEqual(self.runUnderReactor(lambda *arguments: stopped, isStopped=True), 3)
+
+    def test_aModuleThatHasRunTheReactor(self):
+        def react(main):
+            raise ReactorNotRestartable()
+
+        self.patch(_commands, "react", react)
+        self.assertRaises(UsedWrongly, _commands.run, None, "options")
 
     def test_failed(self):
         self.assertRaises(UsedWrongly, self.runUnderReactor, lambda *arguments: defer.fail(UsedWrongly("wrong")))
