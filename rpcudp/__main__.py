@@ -97,8 +97,8 @@ def _makeParser():
         return command
 
     call = add(_call, "call", _CALLED, "make one call, and print its result as JSON", _CALL)
-    ping = add(_ping, "ping", _CALLED, "make the same call again and again, and tell the round-trip times", _PING)
-    decoded = add(_decode, "decode", "[HEX ...]", "tell what datagrams say, of either network", _DECODE)
+    ping = add(_ping, "ping", _CALLED, "make the same call again and again, and print the round-trip times", _PING)
+    decoded = add(_decode, "decode", "[HEX ...]", "print what datagrams of either network contain", _DECODE)
     served = add(_serve, "serve", "MODULE:CLASS", "listen with a subclass of RPCProtocol until it is stopped", _SERVE)
 
     waits = "how long to wait for an answer (default: 5); with several, it is sent again after each but the last"

@@ -4,7 +4,6 @@ C{rpcudp decode}: what datagrams say, and the calls in a capture.
 
 from __future__ import print_function
 
-import binascii
 import datetime
 import operator
 import re
@@ -15,7 +14,7 @@ import umsgpack
 
 from rpcudp import wire
 from rpcudp._capture import NotACapture, readCapture
-from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, parseHex, quote, reasonOf
+from rpcudp._text import UsedWrongly, complain, dumps, formatAddress, parseHex, quote, reasonOf, toHex
 from rpcudp.exceptions import MalformedMessage
 
 _NETWORKS = [(u"rpcudp", wire.RPCUDP), (u"storj", wire.STORJ)]
@@ -35,20 +34,16 @@ def explain(datagram):
         if datagram[:1] in kinds:
             break
     else:
-        kind = _hex(datagram[:1]) or "nothing"
+        kind = toHex(datagram[:1]) or "nothing"
         raise MalformedMessage("it begins with {}, and not with 00, 01, 02 or 03".format(kind))
     kind, msgID, value = wire.decode(datagram, kinds)
-    said = OrderedDict([(u"network", network), (u"kind", u"response"), (u"id", _hex(msgID))])
+    said = OrderedDict([(u"network", network), (u"kind", u"response"), (u"id", toHex(msgID))])
     if kind == kinds.request:
         said[u"kind"] = u"request"
         said[u"method"], said[u"arguments"] = value
     else:
         said[u"result"] = value
     return said
-
-
-def _hex(data):
-    return binascii.hexlify(data).decode("ascii")
 
 
 def decode(texts):
@@ -100,7 +95,7 @@ class _Call(object):
     def __str__(self):
         outcome = "answered in {:.3f} ms".format(self.seconds * 1000) if self.responses else "unanswered"
         outcome += ", 1 copy" if self.copies == 1 else ", {} copies".format(self.copies)
-        # Such as to retransmissions, or where the first got lost behind the place of the capture.
+        # As where a retransmission was answered too, or the first response was lost after the point of the capture.
         outcome += ", {} responses".format(self.responses) if self.responses > 1 else ""
         method = dumps(self.method)
         return "{:%Y-%m-%dT%H:%M:%S.%f}Z {} > {} {} {}, id {}".format(
@@ -110,7 +105,7 @@ class _Call(object):
             # Without the quotes, unless it could be read as something else.
             method[1:-1] if re.match(r"\"[\w.-]+\"\Z", method) else method,
             outcome,
-            _hex(self.msgID),
+            toHex(self.msgID),
         )
 
 

@@ -111,17 +111,20 @@ def _standIn(value):
     @return: what stands for C{value} in JSON.
     """
     if isinstance(value, bytes):
-        return "hex:" + _hex(value)
+        return "hex:" + toHex(value)
     if isinstance(value, float) and (math.isnan(value) or math.isinf(value)):
         return "float:{}".format(value)
     if isinstance(value, umsgpack.Ext):
-        return "ext:{}:{}".format(value.type, _hex(value.data))
+        return "ext:{}:{}".format(value.type, toHex(value.data))
     if isinstance(value, datetime.datetime):
         return "time:" + value.isoformat()
     return value
 
 
-def _hex(data):
+def toHex(data):
+    """
+    @return: C{data} in hexadecimal digits.
+    """
     return binascii.hexlify(data).decode("ascii")
 
 
