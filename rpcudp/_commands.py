@@ -52,6 +52,8 @@ def run(function, options, *arguments):
         pass
     except ReactorNotRestartable:
         raise UsedWrongly("the module has run the reactor itself, when it was imported")
+    if not results:
+        raise UsedWrongly("the reactor was crashed by what it ran")
     if not isinstance(results[0], int):
         results[0].raiseException()
     return results[0]

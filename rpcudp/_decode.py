@@ -5,7 +5,6 @@ C{rpcudp decode}: what datagrams say, and the calls in a capture.
 from __future__ import print_function
 
 import datetime
-import operator
 import re
 import sys
 from collections import OrderedDict
@@ -78,16 +77,19 @@ class _Call(object):
     """
     A call as it was captured.
 
-    @ivar copies: how many requests there are, byte for byte the same.
+    @ivar request: the request, of which the end may be missing.
+    @ivar isWhole: whether it is not.
+    @ivar copies: how many requests there are, byte for byte the same as far as they were captured.
     @ivar responses: how many responses there are.
     @ivar seconds: from the first request to the first response.
     """
 
-    def __init__(self, time, source, destination, msgID, method):
+    def __init__(self, time, source, destination, request, isWhole, method):
         self.time = time
         self.source = source
         self.destination = destination
-        self.msgID = msgID
+        self.request = request
+        self.isWhole = isWhole
         self.method = method
         self.copies = self.responses = 0
         self.seconds = None
@@ -105,22 +107,29 @@ class _Call(object):
             # Without the quotes, unless it could be read as something else.
             method[1:-1] if re.match(r"\"[\w.-]+\"\Z", method) else method,
             outcome,
-            toHex(self.msgID),
+            toHex(wire.messageID(self.request)),
         )
+
+    def isSameAs(self, request, isWhole):
+        """
+        @return: whether a request may be a copy, where one of the two was captured in part.
+        """
+        length = min(len(self.request), len(request))
+        return not (self.isWhole and isWhole) and self.request[:length] == request[:length]
 
 
 def _findCalls(datagrams):
     """
-    A request is a copy of another one if it has the same sender, receiver and bytes.  What has its message id, and goes
-    where it came from, is a response to it, whoever sends it; but if there are several such requests, one to that
-    sender comes first.
+    A request is a copy of another one if it has the same sender, receiver and bytes; of those that were captured in
+    part, the latest is compared as far as both go.  What has its message id, and goes where it came from, is a response
+    to it, whoever sends it; but if there are several such requests, one to that sender comes first.
 
     @param datagrams: as L{readCapture} has them, in the order of their times.
 
     @return: the calls, in the order in which they began.
-    @rtype: iterable of L{_Call}
+    @rtype: L{list} of L{_Call}
     """
-    calls = OrderedDict()
+    calls, callsByRequest = [], {}
     # By what begins the response, whom it is for, and who sends it or nobody.
     callsByResponse = {}
     for time, source, destination, data, isWhole in datagrams:
@@ -130,10 +139,17 @@ def _findCalls(datagrams):
             continue
         header = data[: wire.HEADER_LENGTH]
         if header[:1] in _RESPONSES:
-            msgID = wire.messageID(data)
-            call = calls.setdefault((source, destination, data), _Call(time, source, destination, msgID, method))
+            response = _RESPONSES[header[:1]] + wire.messageID(data)
+            call = callsByRequest.get((source, destination, data))
+            if call is None:
+                call = callsByResponse.get((response, source, destination))
+                if call is None or not call.isSameAs(data, isWhole):
+                    call = _Call(time, source, destination, data, isWhole, method)
+                    calls.append(call)
+                elif isWhole:
+                    call.request, call.isWhole = data, True
+                callsByRequest[source, destination, data] = call
             call.copies += 1
-            response = _RESPONSES[header[:1]] + msgID
             callsByResponse[response, source, destination] = callsByResponse[response, source, None] = call
             continue
         call = callsByResponse.get((header, destination, source)) or callsByResponse.get((header, destination, None))
@@ -141,7 +157,7 @@ def _findCalls(datagrams):
             call.responses += 1
             if call.responses == 1:
                 call.seconds = time - call.time
-    return calls.values()
+    return calls
 
 
 def _methodOf(beginning):
@@ -180,7 +196,8 @@ def decodeCapture(path):
     # Of the name, where Python 2 cannot say it to the system, a UnicodeError.
     except (EnvironmentError, UnicodeError, NotACapture) as error:
         problem = reasonOf(error)
-    datagrams.sort(key=operator.itemgetter(0))
+    # Of what has the same time, requests first, as those in part have been read last.
+    datagrams.sort(key=lambda datagram: (datagram[0], datagram[3][:1] not in _RESPONSES))
     calls = _findCalls(datagrams)
     for call in calls:
         print(call)

@@ -450,6 +450,9 @@ class RunTests(SynchronousTestCase):
         self.patch(_commands, "react", react)
         self.assertRaises(UsedWrongly, _commands.run, None, "options")
 
+    def test_crashed(self):
+        self.assertRaises(UsedWrongly, self.runUnderReactor, lambda *arguments: defer.Deferred())
+
     def test_failed(self):
         self.assertRaises(UsedWrongly, self.runUnderReactor, lambda *arguments: defer.fail(UsedWrongly("wrong")))
 

@@ -10,9 +10,9 @@ import struct
 import umsgpack
 from twisted.trial.unittest import SynchronousTestCase
 
-from rpcudp import wire
+from rpcudp import _decode, wire
 from rpcudp._capture import writeCapture
-from rpcudp._decode import decode, decodeCapture, explain
+from rpcudp._decode import _findCalls, decode, decodeCapture, explain
 from rpcudp._text import UsedWrongly
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
@@ -228,6 +228,31 @@ class CaptureTests(SynchronousTestCase):
         request = b"\x00" + MESSAGE_ID + b"\xdc\x00\x02\xd9\x01m\x90"
         [line] = self.calls([(1, CALLER, PEER, request)])[1]
         self.assertEqual(line, "10.0.0.1:5678 > 10.0.0.2:1234 m unanswered, 1 copy")
+
+    def test_copiesOfWhichDifferentPartsWereCaptured(self):
+        """
+        They are of one call, whichever of them is whole, and wherever the response comes.
+        """
+        request = wire.encode(b"\x00", MESSAGE_ID, [u"store", [b"x" * 500]])
+        other = wire.encode(b"\x00", MESSAGE_ID, [u"store", [b"y" * 500]])
+        response = wire.encode(b"\x01", MESSAGE_ID, None)
+        for lengths in ([300, 600], [600, 300], [300, 200], [200, 300], [600, 300, 600], [300, 600, 200]):
+            for time in (3, 0.5):
+                requests = [
+                    (number, CALLER, PEER, request[:length], length > len(request))
+                    for number, length in enumerate(lengths)
+                ]
+                datagrams = sorted(requests + [(time, PEER, CALLER, response, True)])
+                [call] = _findCalls(datagrams)
+                self.assertEqual((call.copies, call.responses, call.seconds), (len(lengths), 1, time))
+        calls = _findCalls([(1, CALLER, PEER, request[:300], False), (2, CALLER, PEER, other, True)])
+        self.assertEqual([call.copies for call in calls], [1, 1])
+
+    def test_aRequestInPartAtTheTimeOfItsResponse(self):
+        response = (1, PEER, CALLER, wire.encode(b"\x01", MESSAGE_ID, None), True)
+        self.patch(_decode, "readCapture", lambda file, passedOver: [response, (1, CALLER, PEER, REQUEST[:-1], False)])
+        _, out, _ = captureOutput(self, decodeCapture, HERE)
+        self.assertIn("sayhi answered in 0.000 ms", out)
 
     def test_theOrderOfTheTimesCounts(self):
         answer = wire.encode(b"\x01", MESSAGE_ID, 1)
