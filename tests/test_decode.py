@@ -245,6 +245,11 @@ class CaptureTests(SynchronousTestCase):
                 datagrams = sorted(requests + [(time, PEER, CALLER, response, True)])
                 [call] = _findCalls(datagrams)
                 self.assertEqual((call.copies, call.responses, call.seconds), (len(lengths), 1, time))
+        # What was in part is known once a copy is whole: another end is then another request.
+        another = request[:-1] + b"z"
+        requests = [(1, CALLER, PEER, request[:300], False), (2, CALLER, PEER, request, True)]
+        calls = _findCalls(requests + [(3, CALLER, PEER, another, True)])
+        self.assertEqual([call.copies for call in calls], [2, 1])
         calls = _findCalls([(1, CALLER, PEER, request[:300], False), (2, CALLER, PEER, other, True)])
         self.assertEqual([call.copies for call in calls], [1, 1])
 
