@@ -38,7 +38,7 @@ The exit status is 0 if there was an answer, 1 if there was none, 2 if it was us
 """
 
 _SERVED = """\
-An example, with server.py of README.md listening (as by "rpcudp serve server:Server --port 1234"):
+An example, with server.py of docs/start.md listening (as by "rpcudp serve server:Server --port 1234"):
 
 """
 
@@ -61,7 +61,7 @@ The exit status is 1 if one is no datagram of these networks, or there is no cal
 _SERVE = """\
 The module may be in the current folder. The log goes to standard error.
 
-An example, with server.py of README.md in the current folder:
+An example, with server.py of docs/start.md in the current folder:
 
   rpcudp serve server:Server --port 1234
 """

@@ -64,9 +64,12 @@ class Host(object):
 
     def callLater(self, delay, callable, *args, **kw):
         """
-        Call a function when C{delay} seconds have passed.
+        Call a function later, with the arguments that follow it.
 
+        @param delay: in how many seconds.
         @type delay: a number, not negative
+
+        @type callable: function
 
         @rtype: provider of L{twisted.internet.interfaces.IDelayedCall}
 
@@ -95,9 +98,11 @@ class Host(object):
         @param port: the number; 0 is for one that is free.
         @type port: L{int}
 
+        @param protocol: who hears what comes.
         @type protocol: L{twisted.internet.protocol.DatagramProtocol}
 
         @param interface: C{""} or a wildcard, or the address of the host, which are one.
+        @type interface: text
 
         @param maxPacketSize: the bytes beyond which a datagram is cut.
         @type maxPacketSize: L{int}
@@ -131,6 +136,8 @@ class Host(object):
         Have C{twisted.internet.reactor} be this host within a C{with} statement.
 
         A module that imports the reactor when it is itself imported keeps what it found; so import it inside.
+
+        @return: a context manager, which has the host for its value.
         """
         name = "twisted.internet.reactor"
         missing = object()

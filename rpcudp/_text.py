@@ -1,13 +1,11 @@
 """
 What the command reads and writes: sentences, addresses, and values as JSON, with something in the place of what JSON
-lacks:
+lacks::
 
-    ===================  ===================================================================
-    C{"hex:00ff"}        bytes
-    C{"float:nan"}       the floats that are no numbers; C{float:inf} and C{float:-inf} too
-    C{"ext:5:00ff"}      an extension type of MessagePack, with its number and bytes
-    C{"time:..."}        a timestamp, in the form of ISO 8601
-    ===================  ===================================================================
+    "hex:00ff"        bytes
+    "float:nan"       the floats that are no numbers; float:inf and float:-inf too
+    "ext:5:00ff"      an extension type of MessagePack, with its number and bytes
+    "time:..."        a timestamp, in the form of ISO 8601
 
 What is written is one line of ASCII, whatever a peer has sent, so that nothing of it is a control sequence to a
 terminal.

@@ -14,19 +14,26 @@ def call(protocol, address, method, arguments=(), waitTimeout=None):
     Call a method of a peer, as C{protocol.method(address, *arguments)} does.  The outcome is the same, and so is what
     is raised, besides what is said here (see L{rpcudp.protocol.RPCProtocol}).
 
+    @param protocol: who calls.
     @type protocol: L{rpcudp.protocol.RPCProtocol}
 
-    @param address: the C{(ip, port)} pair of the peer.
+    @param address: whom it calls.
+    @type address: L{tuple} or L{list} of an IP, which is text, and a port, an L{int}
 
     @param method: the name of the method: any text, such as C{u"find-node"}, or one that an attribute of C{protocol}
         hides.  On Python 2 a native string is text here.
+    @type method: text
 
+    @param arguments: those of the method.
     @type arguments: L{tuple} or L{list}
 
-    @param waitTimeout: for how long this call waits, in the form that L{rpcudp.protocol.RPCProtocol} takes; C{None} is
-        for what that was given.
+    @param waitTimeout: for how many seconds this call waits, in the form that L{rpcudp.protocol.RPCProtocol} takes;
+        C{None} is for what that was given.
+    @type waitTimeout: a positive, finite number, a L{tuple} or L{list} of such, an object with a method C{waits}, or
+        C{None}
 
-    @return: a L{Deferred} that fires with C{(True, result)}, or C{(False, None)}.
+    @return: C{(True, result)}, or C{(False, None)} where no answer came in time.
+    @rtype: L{Deferred} of a L{tuple}
 
     @raise TypeError: if C{protocol}, C{method}, C{arguments} or C{waitTimeout} is not what it has to be.
     @raise ValueError: if C{waitTimeout} is empty or has a wait that is zero, negative or not finite, or C{method} is a

@@ -132,7 +132,7 @@ class RPCProtocol(DatagramProtocol, object):
 
     def __getattr__(self, name):
         """
-        @return: the remote method called C{name}.
+        @return: the remote method called C{name}: a function of an C{(ip, port)} pair and the arguments.
 
         @raise AttributeError: if C{name} begins with C{_} or C{rpc_}, as it is then no remote method's.
         """
@@ -171,32 +171,40 @@ class RPCProtocol(DatagramProtocol, object):
         Give up a call: it fires C{(False, None)}.  A message id that is not in flight is ignored.
 
         A subclass that overrides this without calling it has calls that never end.
+
+        @param msgID: the message id.
+        @type msgID: L{bytes}, 20 of them
         """
         if msgID in self._outstanding:
             if self.noisy:
                 note("no answer [{msgID}]", msgID)
             self._rpcudpCaller.end(msgID, (False, None))
 
-    def datagramReceived(self, datagram, address):
+    def datagramReceived(self, datagram, addr):
         """
         Called by Twisted for each datagram.  One that is malformed is dropped, and so is one of a stranger that came
-        before the port was connected.
+        before the port was connected.  Nothing is raised, whatever the bytes are.
+
+        @type datagram: L{bytes}
+
+        @param addr: where it came from, as Twisted has it.
+        @type addr: L{tuple} of a native L{str} and an L{int}, and for IPv6 more
         """
         if getattr(self.transport, "_connectedAddr", self) is not None:
             peer = connectedPeer(self.transport)
-            if peer is not None and peer[:2] != address[:2]:
+            if peer is not None and peer[:2] != addr[:2]:
                 return
         self._rpcudpCounters.bytesReceived += len(datagram)
         kind = datagram[:1]
         kinds = self._rpcudpKinds
         if kind == kinds.response:
-            self._rpcudpCaller.receive(datagram, address)
+            self._rpcudpCaller.receive(datagram, addr)
         elif kind == kinds.request:
-            self._rpcudpAnswerer.receive(datagram, address)
+            self._rpcudpAnswerer.receive(datagram, addr)
         else:
             self._rpcudpCounters.malformed += 1
             if self.noisy:
-                noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), address)
+                noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), addr)
 
     def _acceptResponse(self, msgID, data, address):
         """
@@ -204,7 +212,14 @@ class RPCProtocol(DatagramProtocol, object):
         address than the one that was called.  Where no call waits for it, the response is dropped; this is not even
         called then for what came from the network.
 
+        @param msgID: the message id.
+        @type msgID: L{bytes}, 20 of them
+
         @param data: the result.
+        @type data: whatever MessagePack carries
+
+        @param address: where the response came from.
+        @type address: L{tuple} of an IP and a port
         """
         if msgID in self._outstanding:
             if self.noisy:
@@ -221,7 +236,14 @@ class RPCProtocol(DatagramProtocol, object):
         equal ones; but two requests to which one sender gave the same message id are told apart by the very C{msgID}
         alone.
 
+        @param msgID: the message id.
+        @type msgID: L{bytes}, 20 of them
+
         @param data: C{[method, arguments]}.
+        @type data: L{list} of a text and a L{list}
+
+        @param address: where the request came from.
+        @type address: L{tuple} of an IP and a port
         """
         self._rpcudpAnswerer.accept(msgID, data, address)
 
@@ -234,6 +256,13 @@ class RPCProtocol(DatagramProtocol, object):
         given them (see L{_acceptRequest}).
 
         @param response: the result.
+        @type response: whatever MessagePack carries
+
+        @param msgID: the message id.
+        @type msgID: L{bytes}, 20 of them
+
+        @param address: where the request came from.
+        @type address: L{tuple} of an IP and a port
 
         @raise MalformedMessage: if it cannot be serialised, is too long or nests too deep (see L{wire.encode}).
         """

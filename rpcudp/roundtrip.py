@@ -114,11 +114,14 @@ class RoundTripWaits(object):
         @type attempts: L{int} from 1 to 100
 
         @param first: for how many seconds the first copy of a request waits where no peer has answered yet.
+        @type first: a number
 
         @param shortest: for how many seconds it waits at least.
+        @type shortest: a number
 
         @param longest: for how many seconds it waits at most; further copies wait twice as long as those before them,
             even so.
+        @type longest: a number
 
         @param peers: how many peers are remembered, at least a tenth of them such as have not answered yet.  The
             least recently heard are forgotten first.
@@ -159,10 +162,11 @@ class RoundTripWaits(object):
         """
         Called by the protocol for each call.
 
-        @param address: the C{(ip, port)} pair of the peer.
+        @param address: the peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
 
         @return: for how many seconds the call waits after each time that it is sent.
-        @rtype: L{tuple}
+        @rtype: L{tuple} of L{float}
         """
         wait = self._wait(self._find(address))
         return tuple([wait * multiple for multiple in self._multiples])
@@ -191,9 +195,11 @@ class RoundTripWaits(object):
 
     def expected(self, address):
         """
-        @param address: the C{(ip, port)} pair of a peer.
+        @param address: a peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
 
         @return: its smoothed round-trip time in seconds, or C{None} where none is known.
+        @rtype: L{float} or C{None}
         """
         return self._find(address).srtt
 
@@ -201,13 +207,17 @@ class RoundTripWaits(object):
         """
         Called by the protocol: a call has ended.
 
-        @param address: the C{(ip, port)} pair of the peer.
+        @param address: the peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
 
         @param wait: for how many seconds its first copy has waited, or would have.
+        @type wait: a number
 
         @param copies: how often it was sent.
+        @type copies: L{int}
 
         @param seconds: after how many seconds the answer came, or C{None} if none came.
+        @type seconds: a number or C{None}
 
         @raise ValueError: if they are negative or not finite, and there was one copy.
         """
@@ -236,6 +246,11 @@ class RoundTripWaits(object):
         A call was answered after a single copy, after so many seconds.  This and the following are for those who do not
         know what L{ended} takes; L{rpcudp.protocol.RPCProtocol} calls that.
 
+        @param address: the peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
+
+        @type seconds: a number
+
         @raise ValueError: if C{seconds} is negative or not finite.
         """
         self.ended(address, 0, 1, seconds)
@@ -243,6 +258,9 @@ class RoundTripWaits(object):
     def resent(self, address):
         """
         A copy was sent: the waits are doubled, until L{answered} or L{unanswered} says what came of it.
+
+        @param address: the peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
         """
         peer = self._of(address)
         peer.least = min(2 * self._wait(peer), self._longest)
@@ -250,6 +268,9 @@ class RoundTripWaits(object):
     def unanswered(self, address):
         """
         A call was not answered.
+
+        @param address: the peer's.
+        @type address: L{tuple} or L{list} of an IP and a port
         """
         peer = self._of(address)
         peer.least = 0

@@ -75,6 +75,9 @@ class Statistics(namedtuple("Statistics", _COUNTED + _PRESENT + _DERIVED)):
 
 def statistics(protocol):
     """
+    Count up.
+
+    @param protocol: whose figures are asked for.
     @type protocol: L{rpcudp.protocol.RPCProtocol}
 
     @return: what has happened so far.

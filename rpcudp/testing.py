@@ -2,7 +2,7 @@
 A network in one process, for tests of programs that talk over UDP: in virtual time, with the faults that are asked for,
 and the same every time.
 
-What is simulated is the network and the clock, and never a protocol: any L{DatagramProtocol} runs on it as it is, and
+What is simulated is the network and the clock, and never a protocol: any C{DatagramProtocol} runs on it as it is, and
 hears of nothing that could not happen on a real port.
 
 How a datagram travels::
@@ -179,6 +179,7 @@ class SimulatedNetwork(object):
         @type duplication: a number from 0 to 1
 
         @param trace: whether C{trace} is kept.
+        @type trace: L{bool}
 
         @raise TypeError: if C{seed} is no integer, or another one neither a number nor a function.
         @raise ValueError: if a probability is not from 0 to 1, or a number of seconds negative or not finite.
@@ -226,8 +227,10 @@ class SimulatedNetwork(object):
     def host(self, address):
         """
         @param address: an IP address, IPv4 or IPv6.
+        @type address: text
 
-        @return: the L{rpcudp._hosts.Host} that has it, always the same one; it is made at the first time.
+        @return: the host that has it, always the same one; it is made at the first time.
+        @rtype: L{rpcudp._hosts.Host}
 
         @raise InvalidAddressError: if C{address} is no IP address, or a wildcard, or that of broadcasts.
         """
@@ -240,8 +243,9 @@ class SimulatedNetwork(object):
 
     def advance(self, seconds):
         """
-        Have everything happen that is to happen within C{seconds}, in its order and each at its time.
+        Have everything happen that is to happen within a time, in its order and each at its time.
 
+        @param seconds: how long that is.
         @type seconds: a finite number, not negative
 
         @raise RuntimeError: if it is called by what happens on the network.
@@ -258,6 +262,7 @@ class SimulatedNetwork(object):
         """
         Have happen what is to happen, until there is a result.
 
+        @param awaitable: what is to have a result.
         @type awaitable: L{Deferred} or coroutine
 
         @param limit: the most virtual seconds that it may take.
@@ -319,8 +324,9 @@ class SimulatedNetwork(object):
         @param function: called with each L{Datagram} that is sent and that no partition stops.  It returns C{None} to
             leave it to the next rule, and in the end to chance, or else the seconds after which each copy arrives, of
             which there may be none.
+        @type function: function of a L{Datagram}, which returns C{None} or an iterable of numbers
 
-        @return: a function that takes the rule away.
+        @return: a function without arguments that takes the rule away.
 
         @raise TypeError: if C{function} cannot be called.
         """
@@ -331,7 +337,11 @@ class SimulatedNetwork(object):
         Write the trace as a pcap file: each datagram once, as it left its host, at the time when it did, lost ones
         included.
 
+        @param path: of the file, which is overwritten where there is one.
+        @type path: text
+
         @raise ValueError: if no trace is kept.
+        @raise EnvironmentError: if the file cannot be written.
         """
         if self.trace is None:
             raise ValueError("there is no trace to write: pass trace=True to SimulatedNetwork")

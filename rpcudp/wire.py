@@ -1,24 +1,22 @@
 """
 The datagram format: bytes in, values out.  Nothing here knows a socket, a clock or Twisted.
 
-A call is two datagrams, a request and the response to it.  Both are
+A call is two datagrams, a request and the response to it.  Both are::
 
-    ========  =================================================================
-    1 byte    kind: request or response, and of which network (L{Kinds})
+    1 byte    kind: request or response, and of which network (Kinds)
     20 bytes  message id: random, chosen by the caller, repeated in the response
     the rest  payload: one MessagePack value of at most 8192 bytes; for a
-              request C{[method, [argument, ...]]}, for a response the result
-    ========  =================================================================
+              request [method, [argument, ...]], for a response the result
 
 The facts that this rests on:
 
-- C{method} is MessagePack I{str} on every interpreter.  Of the arguments and results, text is I{str} and bytes are
-  I{bin}; a native C{str} of Python 2 is bytes.  Tuples and lists are both I{array}, and arrive as lists.
-- u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
-- What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
-  however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
-- What travels nests at most 128 levels deep; L{rpcudp._nesting} says why.
-- 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
+  - C{method} is MessagePack I{str} on every interpreter.  Of the arguments and results, text is I{str} and bytes are
+    I{bin}; a native C{str} of Python 2 is bytes.  Tuples and lists are both I{array}, and arrive as lists.
+  - u-msgpack-python decides what is MessagePack, because it is what every published peer has on its side of the wire.
+  - What follows the first value of a payload is ignored.  A value that does not end within 8192 bytes is malformed,
+    however large the receive buffer: the published packages cut a datagram at about that length, and send none longer.
+  - What travels nests at most 128 levels deep; C{rpcudp._nesting} says why.
+  - 160 random bits are all that pairs a response with its request, so they come from the operating system's generator.
 """
 
 import os
@@ -66,7 +64,9 @@ def newMessageID():
 
 def messageID(datagram):
     """
-    @return: the message id in a datagram.
+    @type datagram: L{bytes}
+
+    @return: the message id in it; shorter than L{ID_LENGTH} where the datagram is.
     @rtype: L{bytes}
     """
     return datagram[1:HEADER_LENGTH]
@@ -77,9 +77,11 @@ def encode(kind, msgID, value):
     @param kind: one of a network's L{Kinds}.
     @type kind: L{bytes}, one
 
+    @param msgID: the message id.
     @type msgID: L{bytes}, L{ID_LENGTH} of them
 
     @param value: C{[method, arguments]} for a request, the result for a response.
+    @type value: whatever MessagePack carries
 
     @return: the datagram.
     @rtype: L{bytes}, at most L{MAX_DATAGRAM} of them
@@ -124,7 +126,13 @@ def decodePayload(datagram, isRequest):
     """
     The part of L{decode} that takes time: for a datagram whose kind and message id are known already.
 
+    @type datagram: L{bytes}
+
+    @param isRequest: whether it is to be a request.
+    @type isRequest: L{bool}
+
     @return: the value.
+    @rtype: whatever MessagePack carries
 
     @raise MalformedMessage: as L{decode} does.
     """
