@@ -18,6 +18,7 @@ setup(
     author="The rpcudp maintainers",
     license="MIT",
     packages=["rpcudp", "storjrpcudp"],
+    package_data={"": ["py.typed", "*.pyi"]},
     python_requires=">=2.7, !=3.0.*, !=3.1.*, !=3.2.*, !=3.3.*, !=3.4.*, !=3.5.*, !=3.6.*, !=3.7.*",
     install_requires=[
         "twisted >=16.4.0",
@@ -52,5 +53,6 @@ setup(
         "Programming Language :: Python :: Implementation :: CPython",
         "Topic :: Internet",
         "Topic :: System :: Networking",
+        "Typing :: Typed",
     ],
 )

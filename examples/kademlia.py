@@ -190,7 +190,7 @@ class Lookup(object):
         for triple in triples:
             nodeID, ip, port = triple if isinstance(triple, list) and len(triple) == 3 else (None, None, None)
             isRight = fromBytes(nodeID) is not None and hasattr(ip, "strip") and isinstance(port, int)
-            if isRight and nodeID not in self.heardOf:
+            if nodeID and isRight and nodeID not in self.heardOf:
                 self.heardOf.add(nodeID)
                 insort(self.candidates, (fromBytes(nodeID) ^ self.key, contactOf(nodeID, ip, port)))
         closest = [contact for _, contact in self.candidates if contact.id not in self.late][:K]

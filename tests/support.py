@@ -122,12 +122,13 @@ class BackgroundProcess(ProcessProtocol):
     @ivar firstLine: a Deferred of the first line that it prints, which it does when it is ready.
     @ivar lines: a L{DeferredQueue} of the lines that it prints then.
     @ivar errors: what it has written to stderr.
+    @ivar ended: a Deferred that fires when it has ended.
     """
 
     def __init__(self, command, environment, folder=None):
         self.firstLine = defer.Deferred()
         self.lines = defer.DeferredQueue()
-        self._ended = defer.Deferred()
+        self.ended = defer.Deferred()
         self._printed = self.errors = b""
         reactor.spawnProcess(self, command[0], command, env=environment, path=folder)
 
@@ -146,7 +147,7 @@ class BackgroundProcess(ProcessProtocol):
     def processEnded(self, reason):
         if not self.firstLine.called:
             self.firstLine.errback(AssertionError(self.errors))
-        self._ended.callback(None)
+        self.ended.callback(None)
 
     def stop(self):
         """
@@ -154,7 +155,7 @@ class BackgroundProcess(ProcessProtocol):
         """
         if self.transport.pid:
             self.transport.signalProcess("KILL")
-        return self._ended
+        return self.ended
 
 
 def freePort():

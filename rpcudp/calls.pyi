@@ -1,0 +1,15 @@
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from rpcudp.protocol import RPCProtocol, _Address, _WaitTimeout
+
+__all__ = ["call"]
+
+def call(
+    protocol: RPCProtocol,
+    address: _Address,
+    method: str,
+    arguments: tuple[object, ...] | list[Any] = (),
+    waitTimeout: _WaitTimeout | None = None,
+) -> Deferred[tuple[bool, Any]]: ...

@@ -1,0 +1,3 @@
+from rpcudp.exceptions import MalformedMessage as MalformedMessage
+
+__all__ = ["MalformedMessage"]
