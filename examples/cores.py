@@ -1,0 +1,102 @@
+"""
+A node on every core: processes that listen on one UDP port, among which the kernel shares the senders.
+
+    cores.py [PORT [WORKERS]]   port 1234, and as many workers as there are cores, until it is stopped
+
+This needs SO_REUSEPORT as Linux has it, since 3.9.
+"""
+
+from __future__ import print_function
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+
+from twisted.internet.task import LoopingCall
+
+from rpcudp.protocol import RPCProtocol
+
+
+class Worker(RPCProtocol):
+    """
+    @ivar caller: a protocol on a port of this process alone, which makes its calls.  The answers to calls from the
+        shared port would go to whichever worker the kernel has chosen for that peer.
+    """
+
+    def __init__(self):
+        RPCProtocol.__init__(self)
+        self.caller = RPCProtocol(waitTimeout=(0.5, 1, 2))
+
+    def rpc_who(self, sender):
+        return os.getpid()
+
+    def rpc_work(self, sender, rounds):
+        digest = b""
+        for _ in range(min(rounds, 100000)):
+            digest = hashlib.sha256(digest).digest()
+        return digest
+
+    def rpc_ask(self, sender, ip, port):
+        # On Python 2, an IP address may come as bytes.
+        return self.caller.who((ip, port)).addCallback(lambda outcome: outcome[1])
+
+
+def bind(port):
+    """
+    @return: a socket that shares its port with the others.
+    """
+    shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    shared.setblocking(False)
+    try:
+        shared.bind(("", port))
+    except (OverflowError, socket.error) as error:
+        raise SystemExit("Port {} cannot be listened on: {}".format(port, error))
+    return shared
+
+
+def work(reactor, shared, parent):
+    worker = Worker()
+    reactor.adoptDatagramPort(shared.fileno(), socket.AF_INET, worker)
+    shared.close()  # Twisted has a descriptor of its own.
+    reactor.listenUDP(0, worker.caller)
+    # However the parent has ended, it has no other way to tell.
+    reactor.callWhenRunning(LoopingCall(lambda: os.getppid() == parent or reactor.stop()).start, 0.1)
+    reactor.run(installSignalHandlers=False)
+
+
+def main(port, count):
+    # All at once, before anybody calls: with each socket that comes or goes, senders move to other workers.
+    sockets = [bind(port) for _ in range(count)]
+    # Ctrl-C is for the whole group of processes, and so is what stops a service.  The workers leave it to their parent.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    parent = os.getpid()
+    for shared in sockets:
+        if os.fork() == 0:
+            for other in sockets:
+                if other is not shared:
+                    other.close()
+            # Here, so that each process has a reactor of its own.
+            from twisted.internet import reactor
+
+            return work(reactor, shared, parent)
+    for shared in sockets:
+        shared.close()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())
+    print("{} workers listen on port {}; stop with Ctrl-C.".format(count, port))
+    sys.stdout.flush()
+    os.wait()
+    raise SystemExit("A worker has ended, and so the others are stopped.")
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if len(arguments) > 2 or not all(argument.isdigit() for argument in arguments):
+        raise SystemExit(__doc__)
+    port, count = [int(argument) for argument in arguments] + [1234, multiprocessing.cpu_count()][len(arguments) :]
+    main(port, max(1, count))
