@@ -1,12 +1,15 @@
 """
-example.py and README.md do what they say, and docs/protocol.md says what is.
+example.py does what it says, and the documentation says what is.  L{tests.test_pages} runs its code blocks.
 """
 
+import glob
+import importlib
+import inspect
 import os
 import re
-import shlex
 import socket
 import sys
+import tempfile
 
 from twisted.internet import defer
 from twisted.internet.task import Clock
@@ -15,11 +18,15 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import Statistics
-from rpcudp.testing import SimulatedNetwork
-from tests.support import ENVIRONMENT, MESSAGE_ID, BackgroundProcess, FakeTransport, ProcessTestCase, freePort
+from tests.support import MESSAGE_ID, FakeTransport, ProcessTestCase, freePort
+from tests.test_pages import DOCS, PAGES, ROOT, programs, read
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXAMPLE = os.path.join(ROOT, "example.py")
+
+PUBLIC = ["rpcudp." + name for name in "calls exceptions protocol roundtrip statistics testing wire".split()]
+
+# Of RPCProtocol, for subclasses.
+HOOKS = ("_acceptRequest", "_acceptResponse", "_sendResponse", "_timeout")
 
 # Prints what is at a URL.
 FETCH = """
@@ -31,53 +38,40 @@ except ImportError:
 sys.stdout.write(urlopen(sys.argv[1], timeout=60).read().decode("ascii"))
 """
 
-# A program of asyncio's on Twisted's reactor for it, as Python 2 cannot read it.
+# What fails in coroutines that await what the other loop runs, as Python 2 cannot read it.
 ASYNCIO = """
 import asyncio
 from twisted.internet import asyncioreactor
 loop = asyncio.new_event_loop()
 asyncioreactor.install(loop)
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, task
 from rpcudp.protocol import RPCProtocol
 
-class Node(RPCProtocol):
-    def rpc_future(self, sender):
-        return loop.create_task(asyncio.sleep(0.01, "future"))
+async def ofAsyncio():
+    node = RPCProtocol(waitTimeout=0.01)
+    await node.ping(("127.0.0.1", reactor.listenUDP(0, node, interface="127.0.0.1").getHost().port))
 
-    async def rpc_coroutine(self, sender):
-        return await defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.01, "coroutine")))
+async def ofTwisted():
+    await loop.create_future()
 
 async def main():
-    node = Node()
-    address = ("127.0.0.1", reactor.listenUDP(0, node, interface="127.0.0.1").getHost().port)
-    outcomes = [await node.future(address).asFuture(asyncio.get_running_loop())]
-    outcomes.append(await node.coroutine(address).asFuture(asyncio.get_running_loop()))
-    print((all(answered for answered, _ in outcomes), [result for _, result in outcomes]))
-    try:
-        await node.future(address)
-    except RuntimeError as error:
-        print(type(error).__name__)
-    await node.transport.stopListening().asFuture(loop)
-    reactor.stop()
+    for awaitable in (loop.create_task(ofAsyncio()), defer.ensureDeferred(ofTwisted()).asFuture(loop)):
+        try:
+            await awaitable
+        except RuntimeError as error:
+            print(str(error).partition(":")[0])
 
-task = loop.create_task(main())
-reactor.run()
-task.result()
+task.react(lambda reactor: defer.Deferred.fromFuture(loop.create_task(main())))
 """
-
-
-def readmePrograms():
-    """
-    @return: the programs in README.md, by file name.
-    """
-    with open(os.path.join(ROOT, "README.md")) as readme:
-        blocks = re.findall("```python\n(# (\\S+)\n.*?)```", readme.read(), re.DOTALL)
-    return {name: program for program, name in blocks}
 
 
 class ExampleTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_wholeStoryInOneProcess(self):
+        # Its ports are always the same, and other environments may be testing it at this time.
+        lock = defer.DeferredFilesystemLock(os.path.join(tempfile.gettempdir(), "rpcudp-example"))
+        yield lock.deferUntilLocked(timeout=self.timeout)
+        self.addCleanup(lock.unlock)
         outcome = yield self.runPython(EXAMPLE)
         self.assertEqual(outcome, (u"Hello Snake Plissken you live at 127.0.0.1:5678\n", u"", 0))
 
@@ -119,74 +113,10 @@ class ExampleTests(ProcessTestCase):
             self.assertPlainFailure(outcome, sentence)
 
 
-class Pulled(RPCProtocol):
-    def rpc_pull(self, sender):
-        return u"pull"
-
-    rpc_push = rpc_pull
-
-
-class ReadmeTests(ProcessTestCase):
-    def write(self, name, port):
-        """
-        @return: the path of a program from README.md, which is as printed but for the server's port.
-        """
-        path = os.path.join(self.mktemp(), name)
-        os.mkdir(os.path.dirname(path))
-        with open(path, "w") as file:
-            file.write(readmePrograms()[name].replace("1234", str(port)))
-        return path
-
-    def test_allItsProgramsAreTested(self):
-        self.assertEqual(set(readmePrograms()), {"server.py", "client.py", "metrics.py", "test_greeting.py"})
-
-    @defer.inlineCallbacks
-    def test_serverAndClient(self):
-        port = freePort()
-        yield self.serve(self.write("server.py", port))
-        out, err, code = yield self.runPython(self.write("client.py", port))
-        self.assertRegex(out, "^Hello Snake Plissken you live at 127.0.0.1:[0-9]+\n$")
-        self.assertEqual((err, code), (u"", 0))
-
-    @defer.inlineCallbacks
-    def test_commands(self):
-        with open(os.path.join(ROOT, "README.md")) as readme:
-            commands = re.findall("^rpcudp (.*)$", readme.read(), re.MULTILINE)
-        self.assertEqual([command.split()[0] for command in commands], ["serve", "call", "ping", "decode", "decode"])
-        port = freePort()
-        folder = os.path.dirname(self.write("server.py", port))
-        network = SimulatedNetwork(trace=True)
-        nodes = Pulled(), Pulled()
-        for number, node in enumerate(nodes):
-            network.host("10.0.0.{}".format(number)).listenUDP(1234, node)
-        network.run(nodes[0].pull(("10.0.0.1", 1234)))
-        network.capture(os.path.join(folder, "node.pcap"))
-        commands = [["-m", "rpcudp"] + shlex.split(command.replace("1234", str(port))) for command in commands]
-        server = BackgroundProcess([sys.executable] + commands[0], ENVIRONMENT, folder)
-        self.addCleanup(server.stop)
-        line = yield server.firstLine
-        self.assertEqual(line.decode("ascii"), "server:Server listens on 0.0.0.0:{}".format(port))
-        for command, expected in zip(
-            commands[1:],
-            [
-                u'^"Hello Snake Plissken you live at 127.0.0.1:[0-9]+"\n$',
-                u"\n3 sent, 3 answered, 0 lost\nround-trip time: ",
-                u'^{"network": "rpcudp", .*"method": "sayhi", "arguments": \\["Snake"\\]}\n$',
-                u"> 10.0.0.1:1234 pull answered in 50.000 ms, 1 copy, id [0-9a-f]{40}\n$",
-            ],
-        ):
-            out, err, code = yield self.runPython(*command, path=folder)
-            self.assertRegex(out, expected)
-            self.assertEqual((err, code), (u"", 0))
-
-    @defer.inlineCallbacks
-    def test_testOnASimulatedNetwork(self):
-        path = self.write("test_greeting.py", 1234)
-        os.rename(self.write("server.py", 1234), os.path.join(os.path.dirname(path), "server.py"))
-        # As README.md says, in their folder and by its name.
-        out, _, code = yield self.runPython("-m", "twisted.trial", "test_greeting", path=os.path.dirname(path))
-        self.assertIn(u"PASSED (successes=1)", out)
-        self.assertEqual(code, 0)
+class GuideTests(ProcessTestCase):
+    """
+    What pages of the guide say besides their code blocks.
+    """
 
     @defer.inlineCallbacks
     def test_metrics(self):
@@ -194,17 +124,16 @@ class ReadmeTests(ProcessTestCase):
             import prometheus_client  # noqa: F401, it is the program's
             import twisted.web.server  # noqa: F401
         except ImportError as error:
-            raise SkipTest("README.md's metrics.py cannot run: {}".format(error))
-        port, webPort = freePort(), freePort()
-        path = self.write("metrics.py", port)
-        with open(path) as file:
-            program = file.read().replace("9234", str(webPort))
-        with open(path, "w") as file:
-            file.write(program)
-        os.rename(self.write("server.py", port), os.path.join(os.path.dirname(path), "server.py"))
-        # As README.md says, in their folder.
-        yield self.serve(path)
-        yield self.runPython(self.write("client.py", port))
+            raise SkipTest("metrics.py cannot run: {}".format(error))
+        port, webPort = str(freePort()), str(freePort())
+        folder = self.mktemp()
+        os.mkdir(folder)
+        for page in ("start.md", "guide/statistics.md"):
+            for name, program in programs(read(os.path.join(DOCS, page))).items():
+                with open(os.path.join(folder, name), "w") as file:
+                    file.write(program.replace("1234", port).replace("9234", webPort))
+        yield self.serve(os.path.join(folder, "metrics.py"))
+        yield self.runPython(os.path.join(folder, "client.py"))
         out, err, code = yield self.runPython("-c", FETCH, "http://127.0.0.1:{}".format(webPort))
         self.assertEqual((err, code), (u"", 0))
         samples = dict(line.split(u" ") for line in out.splitlines() if not line.startswith(u"#"))
@@ -213,46 +142,12 @@ class ReadmeTests(ProcessTestCase):
         self.assertEqual(samples[u"rpcudp_remembered"], u"1.0")
         self.assertEqual(samples[u"rpcudp_inFlight"], u"0.0")
 
-    def test_rule(self):
-        with open(os.path.join(ROOT, "README.md")) as readme:
-            [program] = re.findall("```python\n(def .*?)```", readme.read(), re.DOTALL)
-        names = {"wire": wire}
-        exec(program, names)
-        network = SimulatedNetwork()
-        clients = RPCProtocol(), Pulled()
-        for number, client in enumerate(clients):
-            network.host("10.0.0.{}".format(number)).listenUDP(1234, client)
-        remove = network.rule(names["losePulls"])
-        calls = [(u"pull", False), (u"push", True), (u"pull", True)]
-        for method, isAnswered in calls:
-            outcome = network.run(getattr(clients[0], method)(("10.0.0.1", 1234)))
-            self.assertEqual(outcome, (isAnswered, u"pull" if isAnswered else None))
-            if method == u"push":
-                remove()
-        self.assertEqual(network.counts.ruled, 1)
-
-    def test_itSaysHowToRunItsTest(self):
-        with open(os.path.join(ROOT, "README.md")) as readme:
-            self.assertIn("`python -m twisted.trial test_greeting`", readme.read())
-
-    @defer.inlineCallbacks
-    def test_logObserver(self):
-        with open(os.path.join(ROOT, "README.md")) as readme:
-            [call] = re.findall("`twisted[.]logger[.](globalLogBeginner.*?)`", readme.read())
-        program = (
-            "import sys, twisted.logger\nfrom rpcudp.protocol import RPCProtocol\nfrom twisted.logger import *\n"
-            "{}\nnode = RPCProtocol()\nnode.noisy = True\nnode.datagramReceived(b'', ('192.0.2.1', 1))\n"
-        )
-        _, err, code = yield self.runPython("-c", program.format(call))
-        self.assertIn(u"dropped a datagram of ('192.0.2.1', 1)", err)
-        self.assertEqual(code, 0)
-
     @defer.inlineCallbacks
     def test_asyncio(self):
         if sys.version_info < (3,) or not hasattr(defer.Deferred, "asFuture"):
             raise SkipTest("this Twisted has no asFuture, or this Python no coroutines")
         out, err, code = yield self.runPython("-c", ASYNCIO)
-        self.assertEqual((out, err, code), (u"(True, ['future', 'coroutine'])\nRuntimeError\n", u"", 0))
+        self.assertEqual((out, err, code), (u"Task got bad yield\nawait wasn't used with future\n", u"", 0))
 
     def test_addTimeout(self):
         clock = Clock()
@@ -294,3 +189,82 @@ class ProtocolDocumentTests(SynchronousTestCase):
         for module, name in names:
             with open(os.path.join(ROOT, "interop", module + ".py")) as source:
                 self.assertIn("\nclass {}(".format(name), source.read())
+
+
+class LinkTests(SynchronousTestCase):
+    """
+    Links between files.
+    """
+
+    def read(self, path):
+        """
+        @return: the text, and where it includes another file, also that.
+        """
+        text = read(path)
+        for name in re.findall("```[{]include[}] (\\S+)\n", text):
+            text += read(os.path.join(os.path.dirname(path), name))
+        return text
+
+    def anchors(self, path):
+        """
+        @return: the headings, as links to them spell them.
+        """
+        headings = re.findall("(?m)^#+ (.*)$", self.read(path))
+        return [re.sub("[^\\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+    def test_theyLeadSomewhere(self):
+        documents = PAGES + glob.glob(os.path.join(ROOT, "[A-Z]*.md")) + [os.path.join(ROOT, "benchmarks", "README.md")]
+        broken, count = [], 0
+        for document in documents:
+            for link in re.findall("\\]\\(([^)]+)\\)", read(document)):
+                if link.startswith("http"):
+                    continue
+                count += 1
+                name, _, anchor = link.partition("#")
+                path = os.path.normpath(os.path.join(os.path.dirname(document), name)) if name else document
+                isThere = os.path.exists(path) and (not anchor or anchor in self.anchors(path))
+                if not isThere:
+                    broken.append("{}: {}".format(os.path.relpath(document, ROOT), link))
+        self.assertEqual(broken, [])
+        self.assertGreater(count, 50)
+
+
+class ReferenceTests(SynchronousTestCase):
+    """
+    The docstrings of public names, from which the reference is made.
+    """
+
+    def documented(self):
+        """
+        @return: the public classes and functions, and the methods of the classes, with their names.
+        """
+        for name in PUBLIC:
+            module = importlib.import_module(name)
+            for name, thing in sorted(vars(module).items()):
+                isDefinedHere = getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
+                if name in getattr(module, "__all__", [name] if isDefinedHere else []):
+                    yield "{}.{}".format(module.__name__, name), thing
+                    for method in sorted(vars(thing)) if inspect.isclass(thing) else ():
+                        function = getattr(thing, method)
+                        if inspect.isroutine(function) and (method in HOOKS or not method.startswith("_")):
+                            yield "{}.{}.{}".format(module.__name__, name, method), function
+
+    def test_everyPublicNameHasADocstring(self):
+        names = [name for name, thing in self.documented()]
+        self.assertIn("rpcudp.protocol.RPCProtocol._sendResponse", names)
+        self.assertIn("rpcudp.testing.Host.listenUDP", names)
+        self.assertEqual([name for name, thing in self.documented() if not thing.__doc__], [])
+
+    def test_everyParameterHasItsType(self):
+        missing, count = [], 0
+        for name, thing in self.documented():
+            # A network makes its hosts.
+            isMadeByUsers = inspect.isclass(thing) and name != "rpcudp.testing.Host"
+            function = thing.__init__ if isMadeByUsers else thing
+            code = getattr(function, "__code__", None)
+            for parameter in code.co_varnames[: code.co_argcount] if code else ():
+                count += 1
+                if parameter != "self" and "@type {}: ".format(parameter) not in function.__doc__:
+                    missing.append("{}: {}".format(name, parameter))
+        self.assertEqual(missing, [])
+        self.assertGreater(count, 50)

@@ -1,0 +1,99 @@
+"""
+The documentation: pages in Markdown, which can be read as they are, and the reference of all public names, which
+pydoctor makes from the docstrings.  C{tox -e docs} builds both.
+
+A name in code style, such as C{RPCProtocol} or C{InvalidAddressError}, is linked to where it is documented: to the
+reference, or to the documentation of Python or Twisted.  The names of those two stand in *-names.txt, in the form of a
+Sphinx inventory before it is compressed, so that the links do not depend on the network.  There is a name in them for
+each one that a docstring links to; pydoctor warns of others.
+
+Every code block of the pages is run by tests/test_pages.py.
+"""
+
+import os
+import runpy
+import tempfile
+import zlib
+
+from docutils import nodes
+from pygments.lexers import TextLexer
+from sphinx.addnodes import pending_xref
+from sphinx.ext.intersphinx import InventoryAdapter
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+INVENTORIES = tempfile.mkdtemp()
+ELSEWHERE = {"python": "https://docs.python.org/3", "twisted": "https://docs.twisted.org/en/stable/api"}
+
+
+def inventory(name):
+    """
+    @return: the path of a Sphinx inventory with the names in a file here.
+    """
+    with open(os.path.join(HERE, name + "-names.txt"), "rb") as names:
+        lines = b"".join(line for line in names if not line.startswith(b"#"))
+    path = os.path.join(INVENTORIES, name + ".inv")
+    head = "# Sphinx inventory version 2\n# Project: {}\n# Version: \n# The rest is compressed using zlib.\n"
+    with open(path, "wb") as file:
+        file.write(head.format(name).encode("ascii") + zlib.compress(lines))
+    return path
+
+
+project = "rpcudp"
+author = "The rpcudp maintainers"
+version = release = runpy.run_path(os.path.join(ROOT, "rpcudp", "__init__.py"))["version"]
+extensions = ["myst_parser", "sphinx.ext.intersphinx", "pydoctor.sphinx_ext.build_apidocs"]
+myst_heading_anchors = 4
+intersphinx_mapping = {name: (url, inventory(name)) for name, url in ELSEWHERE.items()}
+pydoctor_url_path = "api"
+pydoctor_args = [
+    "--docformat=epytext",
+    "--project-name=rpcudp",
+    "--project-version=" + version,
+    "--project-base-dir=" + ROOT,
+    "--html-output={outdir}/api",
+    # Its private names are for subclasses (see L{rpcudp.protocol}).
+    "--privacy=HIDDEN:rpcudp._*",
+    "--privacy=HIDDEN:rpcudp.*._*",
+    "--privacy=HIDDEN:rpcudp.**._[!_]*",
+    "--privacy=PUBLIC:rpcudp.protocol.RPCProtocol._*",
+    "--privacy=HIDDEN:rpcudp.protocol.RPCProtocol._rpcudp*",
+    "--privacy=HIDDEN:rpcudp.statistics.Counters",
+    "--privacy=HIDDEN:rpcudp.roundtrip.FORGET_AFTER",
+] + ["--intersphinx-file={}::{}".format(inventory(name), url) for name, url in ELSEWHERE.items()]
+pydoctor_args += [os.path.join(ROOT, "rpcudp")]
+html_title = "rpcudp " + version
+html_theme = "furo"
+
+
+class LinkNames(SphinxPostTransform):
+    """
+    Have a code span that is the name of something documented lead there.
+    """
+
+    # Before intersphinx resolves references.
+    default_priority = 5
+
+    def run(self):
+        known = {}
+        for items in InventoryAdapter(self.env).main_inventory.values():
+            for name in items:
+                short = name.rpartition(".")[2]
+                if short != name:
+                    known[name] = name
+                if short[:1].isupper():
+                    known[short] = name
+        for literal in list(self.document.findall(nodes.literal)):
+            name = known.get(literal.astext())
+            if name is not None and not isinstance(literal.parent, nodes.reference):
+                reference = pending_xref(
+                    "", refdomain="py", reftype="obj", reftarget=name, refdoc=self.env.docname, refwarn=True
+                )
+                literal.replace_self(reference)
+                reference += literal
+
+
+def setup(app):
+    app.add_lexer("datagram", TextLexer)
+    app.add_post_transform(LinkNames)
