@@ -31,7 +31,7 @@ class Worker(RPCProtocol):
         self.caller = RPCProtocol(waitTimeout=(0.5, 1, 2))
 
     def rpc_who(self, sender):
-        return os.getpid()
+        return u"process {}".format(os.getpid())
 
     def rpc_work(self, sender, rounds):
         digest = b""

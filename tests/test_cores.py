@@ -46,7 +46,7 @@ class CoresTests(ProcessTestCase):
     @defer.inlineCallbacks
     def workers(self):
         """
-        @return: a Deferred of the process ids of the workers, as each of many senders is told them twice.
+        @return: a Deferred of what the workers call themselves, as each of many senders is told it twice.
         """
         senders = [RPCProtocol(waitTimeout=(1, 2, 4)) for _ in range(SENDERS)]
         for sender in senders:
@@ -56,7 +56,7 @@ class CoresTests(ProcessTestCase):
             told.append((yield defer.gatherResults([sender.who(self.there) for sender in senders])))
         self.assertTrue(all(answered for answered, _ in told[0]))
         self.assertEqual(told[0], told[1])
-        defer.returnValue({pid for _, pid in told[0]})
+        defer.returnValue({name for _, name in told[0]})
 
     @defer.inlineCallbacks
     def gone(self):
@@ -76,8 +76,8 @@ class CoresTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_eachSenderHasOneWorkerAndEachWorkerSenders(self):
         yield self.start()
-        pids = yield self.workers()
-        self.assertEqual(len(pids), 2)
+        names = yield self.workers()
+        self.assertEqual(len(names), 2)
 
     @defer.inlineCallbacks
     def test_aWorkerCallsFromAPortOfItsOwn(self):
@@ -117,8 +117,8 @@ class CoresTests(ProcessTestCase):
     @defer.inlineCallbacks
     def test_aWorkerEnds(self):
         yield self.start()
-        pids = yield self.workers()
-        os.kill(min(pids), 9)
+        names = yield self.workers()
+        os.kill(int(min(names).split()[1]), signal.SIGKILL)
         yield self.gone()
         yield self.server.ended
         self.assertEqual(self.server.errors, b"A worker has ended, and so the others are stopped.\n")
