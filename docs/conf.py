@@ -50,6 +50,7 @@ pydoctor_url_path = "api"
 pydoctor_args = [
     "--docformat=epytext",
     "--project-name=rpcudp",
+    "--project-url=../index.html",
     "--project-version=" + version,
     "--project-base-dir=" + ROOT,
     "--html-output={outdir}/api",
@@ -65,6 +66,7 @@ pydoctor_args = [
 pydoctor_args += [os.path.join(ROOT, "rpcudp")]
 html_title = "rpcudp " + version
 html_theme = "furo"
+html_show_copyright = False
 
 
 class LinkNames(SphinxPostTransform):
