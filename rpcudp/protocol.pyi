@@ -1,6 +1,7 @@
 from types import ModuleType
 from typing import Any, Callable, Protocol
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
@@ -33,7 +34,7 @@ class RPCProtocol(DatagramProtocol):
         self,
         waitTimeout: _WaitTimeout = 5,
         # The module is what "from twisted.internet import reactor" is to a type checker.
-        reactor: IReactorTime | _Clock | ModuleType | None = None,
+        reactor: IReactorTime | ReactorBase | _Clock | ModuleType | None = None,
         maxConcurrent: int = 1000,
         duplicateLifetime: float = 60,
     ) -> None: ...
