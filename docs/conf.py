@@ -54,14 +54,11 @@ pydoctor_args = [
     "--project-version=" + version,
     "--project-base-dir=" + ROOT,
     "--html-output={outdir}/api",
-    # Its private names are for subclasses (see L{rpcudp.protocol}).
-    "--privacy=HIDDEN:rpcudp._*",
-    "--privacy=HIDDEN:rpcudp.*._*",
-    "--privacy=HIDDEN:rpcudp.**._[!_]*",
+    # Its private names are for subclasses, but for these (see L{rpcudp.protocol}).
     "--privacy=PUBLIC:rpcudp.protocol.RPCProtocol._*",
-    "--privacy=HIDDEN:rpcudp.protocol.RPCProtocol._rpcudp*",
-    "--privacy=HIDDEN:rpcudp.statistics.Counters",
-    "--privacy=HIDDEN:rpcudp.roundtrip.FORGET_AFTER",
+    "--privacy=PRIVATE:rpcudp.protocol.RPCProtocol._rpcudp*",
+    "--privacy=PRIVATE:rpcudp.statistics.Counters",
+    "--privacy=PRIVATE:rpcudp.roundtrip.FORGET_AFTER",
 ] + ["--intersphinx-file={}::{}".format(inventory(name), url) for name, url in ELSEWHERE.items()]
 pydoctor_args += [os.path.join(ROOT, "rpcudp")]
 html_title = "rpcudp " + version
@@ -82,6 +79,8 @@ class LinkNames(SphinxPostTransform):
         for items in InventoryAdapter(self.env).main_inventory.values():
             for name in items:
                 short = name.rpartition(".")[2]
+                if "._" in name:
+                    continue
                 if short != name:
                     known[name] = name
                 if short[:1].isupper():
@@ -97,5 +96,7 @@ class LinkNames(SphinxPostTransform):
 
 
 def setup(app):
-    app.add_lexer("datagram", TextLexer)
+    # That of Pygments for what is typed into a terminal takes the output for that too.
+    for language in ("console", "datagram"):
+        app.add_lexer(language, TextLexer)
     app.add_post_transform(LinkNames)

@@ -44,18 +44,22 @@ class Worker(RPCProtocol):
         return self.caller.who((ip, port)).addCallback(lambda outcome: outcome[1])
 
 
-def bind(port):
+def bind(port, count):
     """
-    @return: a socket that shares its port with the others.
+    @return: so many sockets that share a port.
     """
-    shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    shared.setblocking(False)
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
     try:
-        shared.bind(("", port))
+        for shared in sockets:
+            # The first without the option, so that nobody shares the port with whoever has it already.
+            if shared is not sockets[0]:
+                shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            shared.setblocking(False)
+            shared.bind(("", port))
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except (OverflowError, socket.error) as error:
         raise SystemExit("Port {} cannot be listened on: {}".format(port, error))
-    return shared
+    return sockets
 
 
 def work(reactor, shared, parent):
@@ -70,7 +74,7 @@ def work(reactor, shared, parent):
 
 def main(port, count):
     # All at once, before anybody calls: with each socket that comes or goes, senders move to other workers.
-    sockets = [bind(port) for _ in range(count)]
+    sockets = bind(port, count)
     # Ctrl-C is for the whole group of processes, and so is what stops a service.  The workers leave it to their parent.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

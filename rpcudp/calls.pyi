@@ -2,13 +2,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from rpcudp.protocol import RPCProtocol, _Address, _WaitTimeout
+from rpcudp.protocol import RPCProtocol, _Peer, _WaitTimeout
 
 __all__ = ["call"]
 
 def call(
     protocol: RPCProtocol,
-    address: _Address,
+    address: _Peer,
     method: str,
     arguments: tuple[object, ...] | list[Any] = (),
     waitTimeout: _WaitTimeout | None = None,

@@ -6,9 +6,11 @@ from typing import Any, Callable, Coroutine, Iterable, Literal, NamedTuple, Type
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IReactorUDP
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime, IReactorUDP, IUDPTransport
 from twisted.internet.protocol import AbstractDatagramProtocol
 from twisted.internet.udp import Port
+
+from typing_extensions import Self
 
 from rpcudp.protocol import _Address
 
@@ -44,13 +46,15 @@ class Counts(NamedTuple):
     unheard: int
     truncated: int
 
-# Twisted has no types for these.
-class _Port(Port):
-    def getHost(self) -> IPv4Address | IPv6Address: ...
-    def connect(self, host: str, port: int) -> None: ...
+# What provides an interface of Twisted is derived from it here, so that it can be passed where Twisted asks for that.
+# The methods of interfaces have no self, and many of Port's have no types.
+class _Timer(DelayedCall, IDelayedCall): ...  # type: ignore[misc]
+
+class _Port(Port, IListeningPort, IUDPTransport):  # type: ignore[misc]
+    def getHost(self) -> IPv4Address | IPv6Address: ...  # type: ignore[override]
+    def connect(self, host: str, port: int) -> None: ...  # type: ignore[override]
     def stopListening(self) -> Any: ...
 
-# It provides these interfaces, whose methods have no self, so that it can be passed where Twisted asks for them.
 class Host(IReactorTime, IReactorUDP):
     address: str
     addressFamily: int
@@ -58,8 +62,8 @@ class Host(IReactorTime, IReactorUDP):
     def seconds(self) -> float: ...
     def callLater(  # type: ignore[override]
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
-    ) -> DelayedCall: ...
-    def getDelayedCalls(self) -> list[DelayedCall]: ...  # type: ignore[override]
+    ) -> _Timer: ...
+    def getDelayedCalls(self) -> list[_Timer]: ...
     def listenUDP(  # type: ignore[override]
         self, port: int, protocol: AbstractDatagramProtocol, interface: str = "", maxPacketSize: int = 8192
     ) -> _Port: ...
@@ -78,7 +82,7 @@ class SimulatedNetwork:
         duplication: _Figure = 0.0,
         trace: bool = False,
     ) -> None: ...
-    def __enter__(self) -> SimulatedNetwork: ...
+    def __enter__(self) -> Self: ...
     def __exit__(
         self,
         exceptionType: type[BaseException] | None,

@@ -34,6 +34,10 @@ except Exception:
     from rpcudp._codec import pack, unpack
 
 
+__all__ = ["HEADER_LENGTH", "ID_LENGTH", "MAX_DATAGRAM", "MAX_DEPTH", "MAX_PAYLOAD", "RPCUDP", "STORJ", "Kinds"]
+__all__ += ["decode", "decodePayload", "encode", "messageID", "newMessageID"]
+
+
 class Kinds(namedtuple("Kinds", ["request", "response"])):
     """
     The two kind bytes of a network.  Peers of different networks do not hear each other.

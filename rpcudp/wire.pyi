@@ -1,5 +1,21 @@
 from typing import Any, NamedTuple
 
+__all__ = [
+    "HEADER_LENGTH",
+    "ID_LENGTH",
+    "MAX_DATAGRAM",
+    "MAX_DEPTH",
+    "MAX_PAYLOAD",
+    "RPCUDP",
+    "STORJ",
+    "Kinds",
+    "decode",
+    "decodePayload",
+    "encode",
+    "messageID",
+    "newMessageID",
+]
+
 MAX_DEPTH: int
 MAX_PAYLOAD: int
 ID_LENGTH: int

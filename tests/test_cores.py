@@ -124,6 +124,12 @@ class CoresTests(ProcessTestCase):
         self.assertEqual(self.server.errors, b"A worker has ended, and so the others are stopped.\n")
 
     @defer.inlineCallbacks
+    def test_startedTwice(self):
+        yield self.start()
+        outcome = yield self.runPython(EXAMPLE, str(self.there[1]), "2")
+        self.assertPlainFailure(outcome, "^Port {} cannot be listened on: .*in use$".format(self.there[1]))
+
+    @defer.inlineCallbacks
     def test_portTaken(self):
         taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(taken.close)

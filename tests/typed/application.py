@@ -6,12 +6,12 @@ simulated network.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Callable, Generator
+from typing import TYPE_CHECKING, Any, Callable, Generator, Sequence
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime, IUDPTransport
+from twisted.internet.task import Clock, Cooperator, LoopingCall, deferLater
 
 from rpcudp import version, version_info, wire
 from rpcudp.calls import call
@@ -77,6 +77,9 @@ class Node(RPCProtocol):
         future: asyncio.Future[str] = asyncio.get_event_loop().create_future()
         return future
 
+    def rpc_square(self, sender: Address) -> int:
+        return 4
+
 
 class Logging(RPCProtocol):
     """
@@ -135,6 +138,23 @@ def make(clock: Clock, host: Host, schedule: list[int]) -> list[RPCProtocol]:
     ]
 
 
+def passOn(host: Host) -> tuple[IListeningPort, IUDPTransport, IDelayedCall, Sequence[IDelayedCall]]:
+    """
+    What a host and its port and timers are to Twisted.
+    """
+    port = host.listenUDP(0, Node(RoundTripWaits(), reactor=host))
+    timer = host.callLater(1, print)
+    timer.reset(2)
+    Cooperator(scheduler=lambda function: host.callLater(0.1, function)).stop()
+    deferLater(host, 1, lambda: None).addTimeout(2, host).addErrback(lambda failure: None).cancel()
+    return port, port, timer, host.getDelayedCalls()
+
+
+class Swarm(SimulatedNetwork):
+    def add(self, number: int) -> Host:
+        return self.host("10.0.1.{}".format(number))
+
+
 def countLosses(network: SimulatedNetwork, node: RPCProtocol) -> tuple[Counts, Statistics]:
     counts: Counts = network.counts
     figures: Statistics = statistics(node)
@@ -171,6 +191,8 @@ def run() -> dict[str, Any]:
         outcomes["deferred"] = network.run(node.whoAmI(there))
         outcomes["not declared"] = network.run(node.relay(there, *there))
         outcomes["call"] = network.run(call(node, there, "add", (3, 4), waitTimeout=(1, 2)))
+        # As an address comes in an answer.
+        outcomes["list"] = network.run(node.square(list(there))), network.run(call(node, list(there), "square"))
         outcomes["hooks"] = network.run(call(node, ("10.0.0.1", port), "add", [5, 6])), logging.last
 
         async def scenario() -> int:
@@ -202,6 +224,8 @@ def run() -> dict[str, Any]:
         for number, peer in enumerate(storj, 2):
             network.host("10.0.0.{}".format(number)).listenUDP(1234, peer)
         outcomes["storj"] = network.run(storj[0].ping(("10.0.0.3", 1234)))
+    with Swarm() as swarm:
+        outcomes["passed on"] = passOn(swarm.add(1))
     outcomes["made"] = len(make(Clock(), network.host("10.0.0.1"), [1, 2]))
     outcomes["version"] = version.split(".") == [str(part) for part in version_info]
     return outcomes
