@@ -20,6 +20,7 @@ from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import Statistics
 from tests.support import MESSAGE_ID, FakeTransport, ProcessTestCase, freePort
 from tests.test_pages import DOCS, PAGES, ROOT, programs, read
+from tests.test_types import FOLDERS
 
 EXAMPLE = os.path.join(ROOT, "example.py")
 
@@ -227,6 +228,35 @@ class LinkTests(SynchronousTestCase):
                     broken.append("{}: {}".format(os.path.relpath(document, ROOT), link))
         self.assertEqual(broken, [])
         self.assertGreater(count, 50)
+
+
+class ContributingTests(SynchronousTestCase):
+    def setUp(self):
+        self.text = read(os.path.join(ROOT, "CONTRIBUTING.md"))
+
+    def test_itNamesEnvironmentsThatAreThere(self):
+        settings = read(os.path.join(ROOT, "tox.ini"))
+        environments = {name for names in re.findall("tox -e ([\\w,-]+)", self.text) for name in names.split(",")}
+        self.assertIn("fuzz", environments)
+        for name in environments - {"py313", "py313-fast"}:
+            self.assertRegex(settings, "(?m)^\\[testenv:{}[\\]{{]".format(name))
+
+    def test_itNamesTestsThatAreThere(self):
+        names = set(re.findall("twisted.trial (tests[.][\\w.]+)", self.text))
+        self.assertEqual(len(names), 2)
+        for name in names:
+            _, module, rest = (name + ".").split(".", 2)
+            source = read(os.path.join(ROOT, "tests", module + ".py"))
+            self.assertIn("class " + rest.rstrip("."), source)
+
+    def test_itNamesModulesThatAreThere(self):
+        names = set(re.findall("`(?:rpcudp/)?(\\w+[.]py)`", self.text))
+        self.assertGreater(len(names), 20)
+        self.assertEqual(names - set(os.listdir(FOLDERS[0])), set())
+
+    if not hasattr(SynchronousTestCase, "assertRegex"):
+        # Python 2.7's name of it.
+        assertRegex = SynchronousTestCase.assertRegexpMatches
 
 
 class ReferenceTests(SynchronousTestCase):
