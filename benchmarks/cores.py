@@ -85,7 +85,7 @@ def main(_, counts, seconds, rounds):
         rows.append(row)
     head = ["workers"]
     for method in LOADS:
-        head += ["{}, calls a second".format(method), "to {} worker".format(counts[0])]
+        head += ["{}, calls a second".format(method), "relative"]
     printTable(head, rows)
 
 

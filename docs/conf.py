@@ -10,8 +10,11 @@ each one that a docstring links to; pydoctor warns of others.
 Every code block of the pages is run by tests/test_pages.py.
 """
 
+import atexit
 import os
+import re
 import runpy
+import shutil
 import tempfile
 import zlib
 
@@ -24,6 +27,15 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 INVENTORIES = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, INVENTORIES, ignore_errors=True)
+
+# What is a page by including another file, to which links lead where pages are read as they are.
+INCLUDED = {
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "benchmarks.md",
+}
 ELSEWHERE = {"python": "https://docs.python.org/3", "twisted": "https://docs.twisted.org/en/stable/api"}
 
 
@@ -95,7 +107,17 @@ class LinkNames(SphinxPostTransform):
                 reference += literal
 
 
+def leadToPages(app, docname, source):
+    """
+    Called by Sphinx for the text of each page: have links to files that pages include lead to these pages.
+    """
+    up = "../" * docname.count("/")
+    for name, page in INCLUDED.items():
+        source[0] = re.sub(r"\]\((\.\./)+{}(?=[#)])".format(re.escape(name)), "](" + up + page, source[0])
+
+
 def setup(app):
+    app.connect("source-read", leadToPages)
     # That of Pygments for what is typed into a terminal takes the output for that too.
     for language in ("console", "datagram"):
         app.add_lexer(language, TextLexer)

@@ -48,16 +48,18 @@ def bind(port, count):
     """
     @return: so many sockets that share a port.
     """
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    sockets = []
     try:
-        for shared in sockets:
+        for _ in range(count):
+            shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sockets.append(shared)
             # The first without the option, so that nobody shares the port with whoever has it already.
             if shared is not sockets[0]:
                 shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             shared.setblocking(False)
             shared.bind(("", port))
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except (OverflowError, socket.error) as error:
+    except socket.error as error:
         raise SystemExit("Port {} cannot be listened on: {}".format(port, error))
     return sockets
 
@@ -99,8 +101,10 @@ def main(port, count):
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    if len(arguments) > 2 or not all(argument.isdigit() for argument in arguments):
+    try:
+        port, count = map(int, sys.argv[1:] + [1234, multiprocessing.cpu_count()][len(sys.argv) - 1 :])
+    except ValueError:
         raise SystemExit(__doc__)
-    port, count = [int(argument) for argument in arguments] + [1234, multiprocessing.cpu_count()][len(arguments) :]
-    main(port, max(1, count))
+    if not 0 < port < 65536 or count < 1:
+        raise SystemExit("PORT is a number from 1 to 65535, and WORKERS at least 1")
+    main(port, count)

@@ -3,7 +3,6 @@ example.py does what it says, and the documentation says what is.  L{tests.test_
 """
 
 import glob
-import importlib
 import inspect
 import os
 import re
@@ -19,12 +18,10 @@ from rpcudp import wire
 from rpcudp.protocol import RPCProtocol
 from rpcudp.statistics import Statistics
 from tests.support import MESSAGE_ID, FakeTransport, ProcessTestCase, freePort
-from tests.test_pages import DOCS, PAGES, ROOT, programs, read
+from tests.test_pages import DOCS, PAGES, PUBLIC, ROOT, programs, read
 from tests.test_types import FOLDERS
 
 EXAMPLE = os.path.join(ROOT, "example.py")
-
-PUBLIC = ["rpcudp." + name for name in "calls exceptions protocol roundtrip statistics testing wire".split()]
 
 # Of RPCProtocol, for subclasses.
 HOOKS = ("_acceptRequest", "_acceptResponse", "_sendResponse", "_timeout")
@@ -268,8 +265,7 @@ class ReferenceTests(SynchronousTestCase):
         """
         @return: the public classes and functions, and the methods of the classes, with their names.
         """
-        for name in PUBLIC:
-            module = importlib.import_module(name)
+        for module in PUBLIC:
             for name, thing in sorted(vars(module).items()):
                 isDefinedHere = getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
                 if name in getattr(module, "__all__", [name] if isDefinedHere else []):
