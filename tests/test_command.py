@@ -829,6 +829,10 @@ class ProcessTests(ProcessTestCase):
         process.transport.signalProcess("TERM")
         yield process.done
 
+    if not os.path.exists("/dev/full"):
+        for test in (test_outputThatNobodyReadsOrTakes, test_aServerAnswersWhoeverReadsItsErrors):
+            test.skip = "there is no device that is always full"
+
     @defer.inlineCallbacks
     def test_standardFilesThatAreClosed(self):
         words = ["call", self.address, "echo", "1"]

@@ -321,6 +321,9 @@ class PortMixin(object):
         one.transport.write(b"x" * 65507, there)
         yield self.assertReceived(other, (b"x" * 65507, here))
 
+    if sys.platform == "darwin":
+        test_longestDatagram.skip = "this system sends no more than 9216 bytes, unless it is told to"
+
     # Where they cannot go.
 
     def test_names(self):
