@@ -102,7 +102,7 @@ def main(port, count):
 
 if __name__ == "__main__":
     try:
-        port, count = map(int, sys.argv[1:] + [1234, multiprocessing.cpu_count()][len(sys.argv) - 1 :])
+        port, count = map(int, sys.argv[1:] + ["1234", str(multiprocessing.cpu_count())][len(sys.argv) - 1 :])
     except ValueError:
         raise SystemExit(__doc__)
     if not 0 < port < 65536 or count < 1:
