@@ -94,7 +94,7 @@ def main(port, count):
         shared.close()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit())
-    print("{} workers listen on port {}; stop with Ctrl-C.".format(count, port))
+    print("Workers on port {}: {}; stop with Ctrl-C.".format(port, count))
     sys.stdout.flush()
     os.wait()
     raise SystemExit("A worker has ended, and so the others are stopped.")

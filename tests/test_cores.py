@@ -41,7 +41,7 @@ class CoresTests(ProcessTestCase):
         self.server = BackgroundProcess(["/usr/bin/setsid", sys.executable, EXAMPLE, str(port), "2"], ENVIRONMENT)
         self.addCleanup(self.server.stop)
         line = yield self.server.firstLine
-        self.assertEqual(line.decode("ascii"), "2 workers listen on port {}; stop with Ctrl-C.".format(port))
+        self.assertEqual(line.decode("ascii"), "Workers on port {}: 2; stop with Ctrl-C.".format(port))
 
     @defer.inlineCallbacks
     def workers(self):

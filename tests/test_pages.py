@@ -171,7 +171,8 @@ class PageTests(ProcessTestCase):
         commands = " ".join(block for language, block in blocks if language == "console")
         for name, program in programs(text).items():
             isImported = "from {} import".format(name[:-3]) in "".join(programs(text).values())
-            self.assertTrue(isImported or name[:-3] in commands, "{} is not run".format(name))
+            isRun = re.search("\\b{}\\b".format(name[:-3]), commands)
+            self.assertTrue(isImported or isRun, "{} is not run".format(name))
         if not self.lacks(os.path.basename(path)):
             for language, block in blocks:
                 if language not in ELSEWHERE.get(os.path.basename(path), ()):

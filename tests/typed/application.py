@@ -49,6 +49,10 @@ class Node(RPCProtocol):
     def startProtocol(self) -> None:
         self.refreshing.clock = self.transport.reactor
         self.refreshing.start(60, now=False)
+        super().startProtocol()
+
+    def doStop(self) -> None:
+        super().doStop()
 
     def stopProtocol(self) -> None:
         if self.refreshing.running:
