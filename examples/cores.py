@@ -40,7 +40,6 @@ class Worker(RPCProtocol):
         return digest
 
     def rpc_ask(self, sender, ip, port):
-        # On Python 2, an IP address may come as bytes.
         return self.caller.who((ip, port)).addCallback(lambda outcome: outcome[1])
 
 
@@ -52,13 +51,13 @@ def bind(port, count):
     try:
         for _ in range(count):
             shared = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sockets.append(shared)
             # The first without the option, so that nobody shares the port with whoever has it already.
-            if shared is not sockets[0]:
+            if sockets:
                 shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             shared.setblocking(False)
             shared.bind(("", port))
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sockets.append(shared)
     except socket.error as error:
         raise SystemExit("Port {} cannot be listened on: {}".format(port, error))
     return sockets

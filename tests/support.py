@@ -192,6 +192,15 @@ class ProcessTestCase(TestCase):
         self.addCleanup(server.stop)
         return server.firstLine
 
+    def takePort(self):
+        """
+        @return: a UDP port that is taken until the test ends.
+        """
+        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(taken.close)
+        taken.bind(("", 0))
+        return taken.getsockname()[1]
+
     def assertPlainFailure(self, outcome, sentence):
         out, err, code = outcome
         self.assertEqual((out, code), ("", 1))

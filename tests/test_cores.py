@@ -131,9 +131,6 @@ class CoresTests(ProcessTestCase):
 
     @defer.inlineCallbacks
     def test_portTaken(self):
-        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(taken.close)
-        taken.bind(("", 0))
-        port = taken.getsockname()[1]
+        port = self.takePort()
         outcome = yield self.runPython(EXAMPLE, str(port), "2")
         self.assertPlainFailure(outcome, "^Port {} cannot be listened on: .*in use$".format(port))

@@ -6,7 +6,6 @@ import glob
 import inspect
 import os
 import re
-import socket
 import sys
 import tempfile
 
@@ -83,10 +82,7 @@ class ExampleTests(ProcessTestCase):
 
     @defer.inlineCallbacks
     def test_portTaken(self):
-        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(taken.close)
-        taken.bind(("", 0))
-        port = taken.getsockname()[1]
+        port = self.takePort()
         outcome = yield self.runPython(EXAMPLE, "server", str(port))
         self.assertPlainFailure(outcome, "^Port {} cannot be listened on: .*in use$".format(port))
 

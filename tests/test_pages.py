@@ -169,8 +169,9 @@ class PageTests(ProcessTestCase):
         directives = re.findall("(?m)^```[{](?:include|toctree)[}]", text)
         self.assertEqual(len(fences), 2 * (len(blocks) + len(directives)), "there are blocks of no known kind")
         commands = " ".join(block for language, block in blocks if language == "console")
-        for name, program in programs(text).items():
-            isImported = "from {} import".format(name[:-3]) in "".join(programs(text).values())
+        found = programs(text)
+        for name in found:
+            isImported = "from {} import".format(name[:-3]) in "".join(found.values())
             isRun = re.search("\\b{}\\b".format(name[:-3]), commands)
             self.assertTrue(isImported or isRun, "{} is not run".format(name))
         if not self.lacks(os.path.basename(path)):
