@@ -10,7 +10,6 @@ import os
 import random
 import sys
 import time
-import tracemalloc
 
 from junk import mutant, realDatagrams
 from rpcudp.protocol import RPCProtocol
@@ -107,21 +106,6 @@ def microsecondsPerTimer(pending, count):
     return 1e6 * taken / count
 
 
-def bytesPerCall(count):
-    """
-    @return: the memory of one call in flight, its Deferred included.
-    """
-    protocol = listen(Clock())
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(count):
-        protocol.ping(PEER)
-    taken = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    protocol.doStop()
-    return taken / float(count)
-
-
 def junkDatagrams(count):
     """
     @return: by kind, datagrams without sense.
@@ -157,7 +141,6 @@ def main(count):
                     for inFlight in (10, 1000, 100000)
                 },
                 "microseconds to place and cancel a simulated timer": timers,
-                "bytes of a call in flight": {"its Deferred included": bytesPerCall(count)},
                 "microseconds per junk datagram": {
                     kind: microsecondsPerDatagram(datagrams) for kind, datagrams in junkDatagrams(count).items()
                 },

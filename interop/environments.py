@@ -23,15 +23,24 @@ def run(*command):
     subprocess.check_output(command, env=PROCESS_ENVIRONMENT, stderr=subprocess.STDOUT)
 
 
-def ours():
+def ours(commit=None):
     """
+    @param commit: by default it is the work as it stands.
+
     @return: the path of a wheel of ours.
     """
-    if ours not in _made:
-        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", FOLDER, ROOT)
-        [name] = [name for name in os.listdir(FOLDER) if name.endswith(".whl")]
-        _made[ours] = os.path.join(FOLDER, name)
-    return _made[ours]
+    key = ("ours", commit)
+    if key not in _made:
+        folder = os.path.join(FOLDER, "wheel-{}".format(len(_made)))
+        source = ROOT
+        if commit is not None:
+            source = os.path.join(folder, "source")
+            run("git", "clone", "-q", "--no-checkout", ROOT, source)
+            run("git", "-C", source, "checkout", "-q", "--detach", commit)
+        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source)
+        [name] = [name for name in os.listdir(folder) if name.endswith(".whl")]
+        _made[key] = os.path.join(folder, name)
+    return _made[key]
 
 
 def python(version, *steps):
