@@ -2,7 +2,7 @@
 Instructions a call, and bytes: C{python -m benchmarks.instructions [COMMIT ...] [--calls N]}.
 
 Valgrind's callgrind counts what a processor would execute outside of the system, and counts nearly the same twice,
-whatever else the machine does: two runs differ by less than a hundredth.  What is compared is the difference between two
+Valgrind's callgrind counts what a processor would execute outside of the system, and counts nearly the same twice,
 runs of one contender, with more calls and with fewer, so that what begins and ends them is not in it.
 
 Each commit is measured beside the work as it stands.  The exit status is 1 where the latter is above L{BOUNDS}: this is

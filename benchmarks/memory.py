@@ -1,8 +1,8 @@
 """
 What is kept in memory, in a process of its own: C{memory.py [COUNT]} prints it as JSON, in bytes.
 
-It is what Python has allocated, as L{tracemalloc} counts it.  Nothing is used that ours alone has, so that the published
-packages are measured alike.
+It is what Python has allocated, as L{tracemalloc} counts it.  Nothing is used that ours alone has, so that the
+published packages are measured alike.
 """
 
 import json
