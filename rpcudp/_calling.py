@@ -49,7 +49,7 @@ class Trip(object):
 
     @ivar _wait: the first wait, in seconds.
 
-    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
 
     @ivar _began: the time when the call was made.
     """
@@ -72,7 +72,7 @@ class Trip(object):
         if not isAnswered:
             self._tell("unanswered")
             return
-        seconds = self._clock().seconds() - self._began
+        seconds = self._clock.reactor.seconds() - self._began
         if seconds >= 0 or self.copies > 1:
             self._tell("answered", max(0, seconds))
 
@@ -108,7 +108,7 @@ class Caller(object):
 
     @ivar _protocol: whose calls they are.
 
-    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
 
     @ivar _sendQueue: the way out.
 

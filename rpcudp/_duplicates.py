@@ -41,7 +41,7 @@ class DuplicateRequestCache(object):
     out is noted when that begins.  Nothing in here is an object that the garbage collector would look at, again and
     again, as there may be tens of thousands.
 
-    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
+    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
 
     @ivar _lifetime: for how many seconds a request is remembered; together with others, a little longer.
 
@@ -94,7 +94,7 @@ class DuplicateRequestCache(object):
             or none yet.
         @rtype: L{tuple}
         """
-        now = self._clock().seconds()
+        now = self._clock.reactor.seconds()
         if now < self._now:
             self._setBack(self._now - now)
         self._now = now

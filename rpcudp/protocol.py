@@ -112,7 +112,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         self._waitTimeout = waitTimeout
         self._outstanding = {}
-        clock = functools.partial(_findClock, self, reactor)
+        clock = self._rpcudpClock = _Clock(reactor)
         counters = self._rpcudpCounters = Counters()
         sendQueue = self._rpcudpSendQueue = SendQueue(clock, counters, functools.partial(_noteLoss, self))
         # It looks whether waitTimeout is right.
@@ -148,6 +148,7 @@ class RPCProtocol(DatagramProtocol, object):
         transport = self.transport
         if getattr(transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
             transport.maxPacketSize = wire.MAX_DATAGRAM
+        self._rpcudpClock.follow(transport)
         # A simulated network has a generator of its own (see L{rpcudp.testing}), and nothing else has.
         self._rpcudpCaller.newMessageID = getattr(transport, "_rpcudpNewMessageID", wire.newMessageID)
         if hasattr(transport, "socket"):
@@ -269,19 +270,39 @@ class RPCProtocol(DatagramProtocol, object):
         self._rpcudpAnswerer.respond(response, msgID, address)
 
 
-def _findClock(protocol, reactor):
+class _Clock(object):
     """
-    @return: C{reactor}, or, where it is C{None}, that of the port that C{protocol} listens on, or else the global one.
+    What measures the time for all parts of a protocol.
+
+    @ivar reactor: the reactor that the protocol was given, or else that of its port, or else the global one.
+
+    @ivar _given: the first of these, or C{None}.
     """
-    if reactor is not None:
-        return reactor
-    try:
-        return protocol.transport.reactor
-    except AttributeError:
-        # Here, because the import installs a reactor.
+
+    __slots__ = ["reactor", "_given"]
+
+    def __init__(self, reactor):
+        self._given = reactor
+        self.follow(None)
+
+    def follow(self, transport):
+        """
+        The protocol listens on the port of C{transport}.
+        """
+        reactor = getattr(transport, "reactor", None) if self._given is None else self._given
+        self.reactor = _GlobalReactor() if reactor is None else reactor
+
+
+class _GlobalReactor(object):
+    """
+    The reactor of this process.
+    """
+
+    def __getattr__(self, name):
+        # No sooner, because the import installs a reactor.
         from twisted.internet import reactor
 
-        return reactor
+        return getattr(reactor, name)
 
 
 def _noteLoss(protocol, datagram, address, reason):

@@ -350,7 +350,8 @@ class BoundTests(SynchronousTestCase):
 
     def setUp(self):
         self.now = 1000.0
-        self.cache = duplicates.DuplicateRequestCache(lambda: self, 60)
+        self.reactor = self
+        self.cache = duplicates.DuplicateRequestCache(self, 60)
 
     def seconds(self):
         return self.now
@@ -442,7 +443,7 @@ class BoundTests(SynchronousTestCase):
     def test_inMemory(self):
         # Of the sizes of answers that come nearest to the end.
         for size in (22, 80, 900):
-            self.cache = duplicates.DuplicateRequestCache(lambda: self, 60)
+            self.cache = duplicates.DuplicateRequestCache(self, 60)
             most = 0
             for number in range(60000 if size < 900 else 15000):
                 self.add(number, size=60, answer=size)
