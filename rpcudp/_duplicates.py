@@ -9,6 +9,7 @@ Strangers decide how much there is to remember, so it has an end, in seconds and
 that came one after another are a generation, and are forgotten together, the oldest generation first.
 """
 
+import struct
 import sys
 from collections import deque
 
@@ -22,6 +23,11 @@ MAX_BYTES = 16 << 20
 # How many generations there are where each is full, or lasts for its part of the lifetime.
 GENERATIONS = 64
 GENERATION_BYTES = MAX_BYTES // GENERATIONS
+
+# What makes bytes of an address, for keys: of its port and its last part, which is the zone where there are four, and of
+# its IP, a native string.
+_pack = struct.Struct(">II").pack
+_encode = bytes if str is bytes else str.encode
 
 
 class SecondID(bytes):
@@ -100,7 +106,7 @@ class DuplicateRequestCache(object):
         self._now = now
         if now >= self._ends or self._size > GENERATION_BYTES:
             self._beginGeneration()
-        key = msgID + repr(sender).encode("utf-8")
+        key = msgID + _pack(sender[1], sender[-1]) + _encode(sender[0])
         known = self._requests.get(key)
         if known != datagram and (known is not None or self._hasSeconds and key + datagram in self._requests):
             self._hasSeconds = True
@@ -183,5 +189,4 @@ def _keyOf(msgID, sender):
     """
     if isinstance(msgID, SecondID):
         return msgID.key
-    address = (str(sender[0]), int(sender[1])) + tuple(sender[2:])
-    return bytes(bytearray(msgID)) + repr(address).encode("utf-8")
+    return bytes(bytearray(msgID)) + _pack(int(sender[1]), int(sender[-1])) + _encode(str(sender[0]))

@@ -377,7 +377,7 @@ class BoundTests(SynchronousTestCase):
         return added
 
     def isKnown(self, msgID):
-        return msgID + repr(THERE).encode("ascii") in self.cache._requests
+        return duplicates._keyOf(msgID, THERE) in self.cache._requests
 
     def assertBounded(self):
         requests, answers = self.cache._requests, self.cache._answers
