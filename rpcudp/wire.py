@@ -57,6 +57,10 @@ ID_LENGTH = 20
 HEADER_LENGTH = 1 + ID_LENGTH
 MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
 
+# Where they are in a datagram.
+_MESSAGE_ID = slice(1, HEADER_LENGTH)
+_PAYLOAD = slice(HEADER_LENGTH, MAX_DATAGRAM)
+
 
 def newMessageID():
     """
@@ -73,7 +77,7 @@ def messageID(datagram):
     @return: the message id in it; shorter than L{ID_LENGTH} where the datagram is.
     @rtype: L{bytes}
     """
-    return datagram[1:HEADER_LENGTH]
+    return datagram[_MESSAGE_ID]
 
 
 def encode(kind, msgID, value):
@@ -140,7 +144,7 @@ def decodePayload(datagram, isRequest):
 
     @raise MalformedMessage: as L{decode} does.
     """
-    payload = datagram[HEADER_LENGTH:MAX_DATAGRAM]
+    payload = datagram[_PAYLOAD]
     if not payload:
         raise MalformedMessage("datagram is {} bytes, and {} are the least".format(len(datagram), HEADER_LENGTH + 1))
     # Every level takes a byte.
