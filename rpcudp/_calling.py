@@ -21,6 +21,7 @@ waited for room in our own send buffer, or was refused by our own system, as tha
 
 import functools
 import sys
+from builtins import str
 from numbers import Real
 
 from twisted.internet.defer import Deferred
@@ -117,9 +118,11 @@ class Caller(object):
 
     @ivar _deadlines: how long the calls wait.
 
-    @ivar _checked: the C{_waitTimeout} of the call that was made last, or of the construction of the protocol.
+    @ivar _kind: of a request.
 
-    @ivar _schedule: what L{scheduleOf} says of it.
+    @ivar _schedule: what L{scheduleOf} says of the C{_waitTimeout} that was looked at last.
+
+    @ivar _checked: that C{_waitTimeout}, or something else where it has to be looked at again.
     """
 
     def __init__(self, protocol, clock, sendQueue, counters):
@@ -129,8 +132,8 @@ class Caller(object):
         self._sendQueue = sendQueue
         self._counters = counters
         self._deadlines = Deadlines(clock, protocol)
-        self._checked = protocol._waitTimeout
-        self._schedule = scheduleOf(self._checked)
+        self._kind = protocol._rpcudpKinds.request
+        self._adopt(protocol._waitTimeout)
 
     def call(self, waitTimeout, method, address, *arguments):
         """
@@ -143,34 +146,35 @@ class Caller(object):
         @raise Exception: as L{rpcudp.protocol.RPCProtocol} says; nothing is pending then.
         """
         protocol = self._protocol
-        if protocol.transport is None:
+        transport = protocol.transport
+        if transport is None:
             raise RuntimeError("{} cannot be called: this protocol does not listen on a port".format(method))
-        if isinstance(method, bytes):
+        if not isinstance(method, str):
             # An attribute's name on Python 2.
             method = method.decode("utf-8")
-        peer = checkAddress(address, protocol.transport)
+        peer = checkAddress(address, transport)
         if waitTimeout is None:
-            schedule = self._currentSchedule()
-            waitTimeout = self._checked
+            waitTimeout = protocol._waitTimeout
+            schedule = self._schedule if waitTimeout is self._checked else self._adopt(waitTimeout)
         else:
             schedule = scheduleOf(waitTimeout)
         called = None
         if schedule is None:
             called = tuple(address)
             schedule = _ask(waitTimeout, called)
-            if protocol.transport is None:
+            if protocol.transport is not transport:
                 raise RuntimeError("{} cannot be called: {!r} has closed the port".format(method, waitTimeout))
         msgID = self.newMessageID()
-        datagram = wire.encode(protocol._rpcudpKinds.request, msgID, (method, arguments))
+        datagram = wire.encode(self._kind, msgID, (method, arguments))
         deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._cancel, msgID))
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
             now = self._wait(msgID, datagram, peer, schedule)
             if called is None:
-                self._sendQueue.send(protocol.transport, datagram, peer, msgID)
+                self._sendQueue.send(transport, datagram, peer, msgID)
             else:
-                trip = Trip(protocol.transport, waitTimeout, called, schedule[0], self._clock, now)
+                trip = Trip(transport, waitTimeout, called, schedule[0], self._clock, now)
                 self._sendWatched(deferred, trip, datagram, peer, msgID)
         except Exception:
             self._forget(msgID)
@@ -256,18 +260,16 @@ class Caller(object):
         @return: for how many seconds a caller waits.  It is not ours to know; peers of one network are likely to agree.
         """
         try:
-            self._currentSchedule()
+            self._adopt(self._protocol._waitTimeout)
         except Exception:
             # It is the next call that is told of that.
             pass
         return _PATIENCE if self._schedule is None else sum(self._schedule)
 
-    def _currentSchedule(self):
-        waitTimeout = self._protocol._waitTimeout
-        # A list may have changed.
-        if waitTimeout is not self._checked or isinstance(waitTimeout, list):
-            self._schedule = scheduleOf(waitTimeout)
-            self._checked = waitTimeout
+    def _adopt(self, waitTimeout):
+        self._schedule = scheduleOf(waitTimeout)
+        # A list may change.
+        self._checked = self if isinstance(waitTimeout, list) else waitTimeout
         return self._schedule
 
     def _cancel(self, msgID, deferred):
@@ -288,8 +290,9 @@ class Caller(object):
 
         @return: the time.
         """
-        rest = waits[1:]
-        then = functools.partial(self._retransmit, msgID, datagram, address, rest) if rest else None
+        then = None
+        if len(waits) > 1:
+            then = functools.partial(self._retransmit, msgID, datagram, address, waits[1:])
         return self._deadlines.add(msgID, waits[0], then)
 
     def _retransmit(self, msgID, datagram, address, waits):
