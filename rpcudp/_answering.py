@@ -23,6 +23,9 @@ except ImportError:
 # What a handler returns that becomes a result later.
 _LATER = (Deferred, Future, getattr(types, "CoroutineType", Deferred))
 
+# What most results are, so that there are fewer types to look for.
+_PRESENT = frozenset([type(None), bool, int, float, bytes, type(u""), list, dict, tuple])
+
 # Bytes that the arguments of the requests in hand may take together.
 MAX_HELD = 64 << 20
 
@@ -57,6 +60,8 @@ class Answerer(object):
     @ivar _counters: of the protocol.
     @type _counters: L{rpcudp.statistics.Counters}
 
+    @ivar _kind: of a response.
+
     @ivar _duplicates: which requests came before, or C{None}.
 
     @ivar _running: how many handlers have been called and have not yet returned.
@@ -75,6 +80,7 @@ class Answerer(object):
         self._patience = patience
         self._sendQueue = sendQueue
         self._counters = counters
+        self._kind = protocol._rpcudpKinds.response
         self._duplicates = DuplicateRequestCache(clock, duplicateLifetime) if duplicateLifetime else None
         self._running = 0
         self._places = Shares(maxConcurrent)
@@ -143,7 +149,7 @@ class Answerer(object):
         self._running += 1
         try:
             handler, result = carryOut(protocol, method, address, arguments)
-            if isinstance(result, _LATER):
+            if type(result) not in _PRESENT and isinstance(result, _LATER):
                 self._answerLater(result, handler, transport, method, weigh(data), msgID, address)
             elif protocol.transport is transport:
                 protocol._sendResponse(result, msgID, address)
@@ -163,13 +169,14 @@ class Answerer(object):
         """
         protocol = self._protocol
         plain = msgID if isinstance(msgID, bytes) else bytes(bytearray(msgID))
-        datagram = wire.encode(protocol._rpcudpKinds.response, plain, response)
+        datagram = wire.encode(self._kind, plain, response)
         if self._duplicates is not None:
             self._duplicates.answered(msgID, address, datagram)
-        if protocol.transport is not None:
+        transport = protocol.transport
+        if transport is not None:
             if protocol.noisy:
                 note("answering {peer} [{msgID}]", msgID, peer=address)
-            self._sendQueue.send(protocol.transport, datagram, address, patience=self._patience)
+            self._sendQueue.send(transport, datagram, address, patience=self._patience)
 
     def _answerLater(self, result, handler, transport, method, weight, msgID, address):
         protocol = self._protocol

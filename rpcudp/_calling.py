@@ -208,7 +208,7 @@ class Caller(object):
         """
         deferred = self._protocol._outstanding.pop(msgID, None)
         if deferred is None:
-            # What observes the log has cancelled it just now, and nobody waits for the answer.
+            # What observes the log has cancelled it just now, or a subclass knows of an answer that nobody waits for.
             self._counters.unexpected += outcome[0]
             return
         if outcome[0]:

@@ -222,10 +222,9 @@ class RPCProtocol(DatagramProtocol, object):
         @param address: where the response came from.
         @type address: L{tuple} of an IP and a port
         """
-        if msgID in self._outstanding:
-            if self.noisy:
-                note("answered by {peer} [{msgID}]", msgID, peer=address)
-            self._rpcudpCaller.end(msgID, (True, data))
+        if self.noisy and msgID in self._outstanding:
+            note("answered by {peer} [{msgID}]", msgID, peer=address)
+        self._rpcudpCaller.end(msgID, (True, data))
 
     def _acceptRequest(self, msgID, data, address):
         """
