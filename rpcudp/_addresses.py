@@ -31,7 +31,11 @@ def checkAddress(address, transport):
     if not isinstance(address, (tuple, list)) or len(address) != 2:
         raise _invalid(address, "and not an (ip, port) pair")
     host, port = address
-    family = _familyOf(host)
+    try:
+        inet_pton(AF_INET, host)
+        family = AF_INET
+    except _WRONG:
+        family = _otherFamilyOf(host)
     if family is None:
         raise _invalid(address, "and its first part not an IP address")
     if not isinstance(port, int) or not 0 < port < 65536:
@@ -69,25 +73,24 @@ def _invalid(address, reason):
     return error
 
 
-def _familyOf(host):
+def _otherFamilyOf(host):
     """
+    @param host: what is no IPv4 address in four numbers.
+
     @return: C{AF_INET} or C{AF_INET6}, or C{None} where C{host} is no IP address.
     """
+    if not isinstance(host, _TEXT):
+        return None
+    if host == _BROADCAST:
+        return AF_INET
     try:
-        if isinstance(host, _TEXT):
-            inet_pton(AF_INET, host)
-            return AF_INET
+        plain, percent, zone = host.partition("%")
+        inet_pton(AF_INET6, plain)
+        # The name of a zone has to be one of this machine's; to look for a long one takes long.
+        if not percent or len(zone) < _ZONE_LENGTH and "\0" not in zone and _canonical(host, 0) is not None:
+            return AF_INET6
     except _WRONG:
-        if host == _BROADCAST:
-            return AF_INET
-        try:
-            plain, percent, zone = host.partition("%")
-            inet_pton(AF_INET6, plain)
-            # The name of a zone has to be one of this machine's; to look for a long one takes long.
-            if not percent or len(zone) < _ZONE_LENGTH and "\0" not in zone and _canonical(host, 0) is not None:
-                return AF_INET6
-        except _WRONG:
-            pass
+        pass
     return None
 
 

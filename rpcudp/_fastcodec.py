@@ -43,7 +43,8 @@ def pack(value):
     global _packer
     if not umsgpack.compatibility:
         try:
-            if _arePlain((value,), _codec.MAX_DEPTH):
+            # A request is a tuple, and most results are no containers.
+            if _arePlain(value if type(value) is tuple else (value,), _codec.MAX_DEPTH - 1):
                 payload = _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
