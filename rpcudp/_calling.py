@@ -166,7 +166,8 @@ class Caller(object):
                 raise RuntimeError("{} cannot be called: {!r} has closed the port".format(method, waitTimeout))
         msgID = self.newMessageID()
         datagram = wire.encode(self._kind, msgID, (method, arguments))
-        deferred = protocol._outstanding[msgID] = Deferred(functools.partial(self._cancel, msgID))
+        deferred = protocol._outstanding[msgID] = Deferred(self._cancel)
+        deferred._rpcudpID = msgID
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
@@ -272,7 +273,8 @@ class Caller(object):
         self._checked = self if isinstance(waitTimeout, list) else waitTimeout
         return self._schedule
 
-    def _cancel(self, msgID, deferred):
+    def _cancel(self, deferred):
+        msgID = deferred._rpcudpID
         if msgID in self._protocol._outstanding:
             self._counters.cancelled += 1
         self._forget(msgID)
