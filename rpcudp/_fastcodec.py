@@ -43,8 +43,9 @@ def pack(value):
     global _packer
     if not umsgpack.compatibility:
         try:
-            # A request is a tuple, and most results are no containers.
-            if _arePlain(value if type(value) is tuple else (value,), _codec.MAX_DEPTH - 1):
+            kind = type(value)
+            # A request is a tuple.
+            if kind in _SCALARS or _arePlain(value if kind is tuple else (value,), _codec.MAX_DEPTH - 1):
                 payload = _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
