@@ -129,6 +129,7 @@ class RPCProtocol(DatagramProtocol, object):
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         patience = self._rpcudpCaller.patience
         self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime)
+        self._rpcudpReceivers = dict(zip(self._rpcudpKinds, (self._rpcudpAnswerer.receive, self._rpcudpCaller.receive)))
 
     def __getattr__(self, name):
         """
@@ -196,16 +197,14 @@ class RPCProtocol(DatagramProtocol, object):
             if peer is not None and peer[:2] != addr[:2]:
                 return
         self._rpcudpCounters.bytesReceived += len(datagram)
-        kind = datagram[:1]
-        kinds = self._rpcudpKinds
-        if kind == kinds.response:
-            self._rpcudpCaller.receive(datagram, addr)
-        elif kind == kinds.request:
-            self._rpcudpAnswerer.receive(datagram, addr)
-        else:
-            self._rpcudpCounters.malformed += 1
-            if self.noisy:
-                noteMalformed("kind is {!r}, neither {!r} nor {!r}".format(kind, *kinds), addr)
+        receive = self._rpcudpReceivers.get(datagram[:1])
+        if receive is not None:
+            receive(datagram, addr)
+            return
+        self._rpcudpCounters.malformed += 1
+        if self.noisy:
+            text = "kind is {!r}, neither {!r} nor {!r}".format(datagram[:1], *self._rpcudpKinds)
+            noteMalformed(text, addr)
 
     def _acceptResponse(self, msgID, data, address):
         """
