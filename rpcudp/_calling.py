@@ -228,7 +228,8 @@ class Caller(object):
             deferred.callback(outcome)
         finally:
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
-            self._deadlines.prune()
+            if not self._protocol._outstanding:
+                self._deadlines.clear()
 
     def stop(self):
         """
@@ -284,7 +285,8 @@ class Caller(object):
         self._protocol._outstanding.pop(msgID, None)
         if self._sendQueue.waiting:
             self._sendQueue.forget(msgID)
-        self._deadlines.prune()
+        if not self._protocol._outstanding:
+            self._deadlines.clear()
 
     def _wait(self, msgID, datagram, address, waits):
         """
