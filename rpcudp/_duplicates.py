@@ -11,7 +11,6 @@ that came one after another are a generation, and are forgotten together, the ol
 
 import struct
 import sys
-from collections import deque
 
 # Bytes that a request takes besides its key, its datagram and its answer, measured and rounded up.  Python 2 has larger
 # objects, and tables of up to eight times what is in them.
@@ -66,7 +65,7 @@ class DuplicateRequestCache(object):
 
     @ivar _olderSize: the bytes of them all.
 
-    @ivar _expires, _size, _keys: the same of the current generation.
+    @ivar _size, _keys: the same of the current generation.
 
     @ivar _ends: when it ends, unless it is full before: after its part of the lifetime, or as soon as the oldest one
         expires.
@@ -77,9 +76,9 @@ class DuplicateRequestCache(object):
         self._lifetime = lifetime
         self._requests = {}
         self._answers = {}
-        self._older = deque()
+        self._older = []
         self._olderSize = 0
-        self._now = self._expires = self._ends = float("-inf")
+        self._now = self._ends = float("-inf")
         self._size = 0
         self._keys = []
         self._msgID = self._key = None
@@ -103,9 +102,9 @@ class DuplicateRequestCache(object):
         now = self._clock.reactor.seconds()
         if now < self._now:
             self._setBack(self._now - now)
-        self._now = now
         if now >= self._ends or self._size > GENERATION_BYTES:
-            self._beginGeneration()
+            self._beginGeneration(now)
+        self._now = now
         key = msgID + _pack(sender[1], sender[-1]) + _encode(sender[0])
         known = self._requests.get(key)
         if known != datagram and (known is not None or self._hasSeconds and key + datagram in self._requests):
@@ -125,7 +124,6 @@ class DuplicateRequestCache(object):
             self._requests[key] = datagram
             self._keys.append(key)
             self._size += ENTRY_OVERHEAD + len(key) + len(datagram)
-            self._expires = self._now + self._lifetime
 
     def begin(self, msgID, sender):
         """
@@ -151,14 +149,13 @@ class DuplicateRequestCache(object):
             self._size += len(answer)
             if self._size > GENERATION_BYTES:
                 # Not for the next request to do: there may be many answers before it.
-                self._beginGeneration()
+                self._beginGeneration(self._now)
 
-    def _beginGeneration(self):
+    def _beginGeneration(self, now):
         """
         Begin another generation, and forget those that are too old or too many.
         """
-        now = self._now
-        self._older.append((self._expires, self._size, self._keys))
+        self._older.append((self._now + self._lifetime, self._size, self._keys))
         self._olderSize += self._size
         self._size = 0
         self._keys = []
@@ -168,7 +165,7 @@ class DuplicateRequestCache(object):
             if now < expires and self._olderSize <= MAX_BYTES - GENERATION_BYTES:
                 self._ends = min(expires, self._ends)
                 break
-            self._older.popleft()
+            self._older.pop(0)
             self._olderSize -= size
             for key in keys:
                 del self._requests[key]
@@ -178,9 +175,9 @@ class DuplicateRequestCache(object):
         """
         The clock was set back, and nothing is to be remembered for longer by it.
         """
-        self._expires -= step
+        self._now -= step
         self._ends -= step
-        self._older = deque((expires - step, size, keys) for expires, size, keys in self._older)
+        self._older = [(expires - step, size, keys) for expires, size, keys in self._older]
 
 
 def _keyOf(msgID, sender):
