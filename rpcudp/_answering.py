@@ -107,7 +107,7 @@ class Answerer(object):
         """
         protocol = self._protocol
         duplicates = self._duplicates
-        msgID = wire.messageID(datagram)
+        msgID = datagram[wire.MESSAGE_ID]
         if duplicates is not None:
             # Before it is unpacked, as strangers decide how long that takes.
             msgID, answer = duplicates.identify(msgID, datagram, address)

@@ -118,6 +118,8 @@ class Caller(object):
 
     @ivar _deadlines: how long the calls wait.
 
+    @ivar _hasTrips: whether there has been a L{Trip}.
+
     @ivar _kind: of a request.
 
     @ivar _schedule: what L{scheduleOf} says of the C{_waitTimeout} that was looked at last.
@@ -132,6 +134,7 @@ class Caller(object):
         self._sendQueue = sendQueue
         self._counters = counters
         self._deadlines = Deadlines(clock, protocol)
+        self._hasTrips = False
         self._kind = protocol._rpcudpKinds.request
         self._adopt(protocol._waitTimeout)
 
@@ -187,7 +190,7 @@ class Caller(object):
         A datagram of the kind of a response came.
         """
         protocol = self._protocol
-        msgID = wire.messageID(datagram)
+        msgID = datagram[wire.MESSAGE_ID]
         if msgID not in protocol._outstanding:
             # Before it is unpacked, as strangers decide how long that takes.
             self._counters.unexpected += 1
@@ -219,7 +222,7 @@ class Caller(object):
         if self._sendQueue.waiting:
             self._sendQueue.forget(msgID)
         try:
-            trip = getattr(deferred, "_rpcudpTrip", None)
+            trip = getattr(deferred, "_rpcudpTrip", None) if self._hasTrips else None
             if trip is not None and trip.transport is self._protocol.transport:
                 trip.ended(outcome[0])
                 if deferred.called:
@@ -327,6 +330,7 @@ class Caller(object):
         lost = self._counters.lost
         # Before it is sent, as the answer may come at once.
         deferred._rpcudpTrip = trip
+        self._hasTrips = True
         self._sendQueue.send(self._protocol.transport, datagram, address, msgID)
         if self._counters.lost == lost and msgID not in self._sendQueue.waiting:
             return True

@@ -58,7 +58,7 @@ HEADER_LENGTH = 1 + ID_LENGTH
 MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
 
 # Where they are in a datagram.
-_MESSAGE_ID = slice(1, HEADER_LENGTH)
+MESSAGE_ID = slice(1, HEADER_LENGTH)
 _PAYLOAD = slice(HEADER_LENGTH, MAX_DATAGRAM)
 
 
@@ -77,7 +77,7 @@ def messageID(datagram):
     @return: the message id in it; shorter than L{ID_LENGTH} where the datagram is.
     @rtype: L{bytes}
     """
-    return datagram[_MESSAGE_ID]
+    return datagram[MESSAGE_ID]
 
 
 def encode(kind, msgID, value):
