@@ -22,6 +22,9 @@ if msgpack.version[0] != 1:
 # What both pack alike, besides lists, tuples and dictionaries of it.
 _SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
 
+# Of what a request has in it.
+_DEPTH = _codec.MAX_DEPTH - 1
+
 # Bytes.  A packer keeps a buffer of the longest that it has packed, so one that had more is not kept.
 _KEPT = 1 << 16
 
@@ -45,7 +48,7 @@ def pack(value):
         try:
             kind = type(value)
             # A request is a tuple.
-            if kind in _SCALARS or _arePlain(value if kind is tuple else (value,), _codec.MAX_DEPTH - 1):
+            if kind in _SCALARS or _arePlain(value if kind is tuple else (value,), _DEPTH):
                 payload = _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
@@ -84,21 +87,22 @@ def _arePlain(parts, depth):
     @return: whether C{parts} are of the types that both packers know, all through, and at most C{depth} levels deep.
     @rtype: L{bool}
     """
+    below = []
     for part in parts:
         kind = type(part)
         if kind in _SCALARS:
             continue
-        if not depth:
+        if not depth or len(below) > _codec.MAX_PAYLOAD:
+            # Too deep, or too long, if it has an end at all.
             return False
         if kind is list or kind is tuple:
-            if not _arePlain(part, depth - 1):
-                return False
+            below += part
         elif kind is dict:
-            if not (_arePlain(part, depth - 1) and _arePlain(part.values(), depth - 1)):
-                return False
+            below += part
+            below += part.values()
         else:
             return False
-    return True
+    return _SCALARS.issuperset(map(type, below)) or _arePlain(below, depth - 1)
 
 
 def _refuse(code, data):
