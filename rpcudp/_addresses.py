@@ -11,6 +11,9 @@ from twisted.internet.error import InvalidAddressError
 # On Python 2 an IP address may be a native string as well.
 _TEXT = (str, type(""))
 
+# What an address may be, as one tuple for all calls.
+_PAIRS = (tuple, list)
+
 # How a socket spells 255.255.255.255.
 _BROADCAST = "<broadcast>"
 
@@ -28,7 +31,7 @@ def checkAddress(address, transport):
 
     @raise InvalidAddressError: if it is no C{(ip, port)} pair, or C{transport} cannot reach it.
     """
-    if not isinstance(address, (tuple, list)) or len(address) != 2:
+    if not isinstance(address, _PAIRS) or len(address) != 2:
         raise _invalid(address, "and not an (ip, port) pair")
     host, port = address
     try:
