@@ -112,7 +112,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         self._waitTimeout = waitTimeout
         self._outstanding = {}
-        clock = self._rpcudpClock = _Clock(reactor)
+        clock = self._rpcudpClock = _Timekeeper(reactor)
         counters = self._rpcudpCounters = Counters()
         sendQueue = self._rpcudpSendQueue = SendQueue(clock, counters, functools.partial(_noteLoss, self))
         # It looks whether waitTimeout is right.
@@ -268,7 +268,7 @@ class RPCProtocol(DatagramProtocol, object):
         self._rpcudpAnswerer.respond(response, msgID, address)
 
 
-class _Clock(object):
+class _Timekeeper(object):
     """
     What measures the time for all parts of a protocol.
 
