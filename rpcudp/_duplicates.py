@@ -23,8 +23,8 @@ MAX_BYTES = 16 << 20
 GENERATIONS = 64
 GENERATION_BYTES = MAX_BYTES // GENERATIONS
 
-# What makes bytes of an address, for keys: of its port and its last part, which is the zone where it has four, and of its
-# IP, a native string.
+# What makes bytes of an address, for keys: of its port and its last part, which is the zone where it has four, and of
+# its IP, a native string.
 _pack = struct.Struct(">II").pack
 _encode = bytes if str is bytes else str.encode
 
