@@ -2,8 +2,8 @@
 Instructions a call, and bytes: C{python -m benchmarks.instructions [COMMIT ...] [--calls N]}.
 
 Valgrind's callgrind counts what a processor would execute outside of the system, and counts nearly the same twice,
-Valgrind's callgrind counts what a processor would execute outside of the system, and counts nearly the same twice,
-runs of one contender, with more calls and with fewer, so that what begins and ends them is not in it.
+whatever else the machine does: two runs differ by less than a hundredth.  What is printed is the difference between
+two runs of one contender, with more calls and with fewer, so that what begins and ends them is not in it.
 
 Each commit is measured beside the work as it stands.  The exit status is 1 where the latter is above L{BOUNDS}: this is
 the one figure of speed that decides anything.
@@ -38,10 +38,22 @@ BOUNDS = {
 def contenders(commits):
     found = [Contender(ECHO, "echo", [environments.ours()]), Contender(PUBLISHED, "rpcudp", ["rpcudp==2.1"])]
     for commit in [None] + commits:
-        wheel = environments.ours(commit)
+        wheel = environments.ours(commit and resolve(commit))
         at = "" if commit is None else " at " + commit
         found += [Contender(OURS + at, "rpcudp", [wheel]), Contender(FAST + at, "rpcudp", [wheel + "[fast]"])]
     return found
+
+
+def resolve(commit):
+    """
+    @return: the hash of what this repository calls C{commit}.
+    """
+    command = ["git", "-C", environments.ROOT, "rev-parse", "--verify", commit + "^{commit}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = process.communicate()
+    if process.returncode:
+        sys.exit("{!r} is no commit of this repository: {}".format(commit, errors.decode("utf-8", "replace").strip()))
+    return output.decode("ascii").strip()
 
 
 def count(contender, load, calls):

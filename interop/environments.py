@@ -25,7 +25,7 @@ def run(*command):
 
 def ours(commit=None):
     """
-    @param commit: by default it is the work as it stands.
+    @param commit: the hash of a commit; by default it is the work as it stands.
 
     @return: the path of a wheel of ours.
     """

@@ -152,6 +152,9 @@ class Caller(object):
         transport = protocol.transport
         if transport is None:
             raise RuntimeError("{} cannot be called: this protocol does not listen on a port".format(method))
+        if transport is not self._clock.transport:
+            # A subclass calls before L{RPCProtocol.doStart}, or a test has set the transport itself.
+            self._clock.follow(transport)
         if not isinstance(method, str):
             # An attribute's name on Python 2.
             method = method.decode("utf-8")
@@ -231,8 +234,7 @@ class Caller(object):
             deferred.callback(outcome)
         finally:
             # Last, so that a call that is made by the callback finds the timer running, and needs no new one.
-            if not self._protocol._outstanding:
-                self._deadlines.clear()
+            self._deadlines.prune()
 
     def stop(self):
         """
@@ -288,8 +290,7 @@ class Caller(object):
         self._protocol._outstanding.pop(msgID, None)
         if self._sendQueue.waiting:
             self._sendQueue.forget(msgID)
-        if not self._protocol._outstanding:
-            self._deadlines.clear()
+        self._deadlines.prune()
 
     def _wait(self, msgID, datagram, address, waits):
         """

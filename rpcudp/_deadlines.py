@@ -22,10 +22,8 @@ class Deadlines(object):
         up each time, as they are a subclass's to replace.
 
     @ivar _heap: of each wait the time when it ends, its number, for those that end at one time, the message id, and
-        what to do then.  What is of a call that has ended stays until it comes to the top, or until L{_prune}.
-
-    @ivar _most: how many waits there are before those of calls that have ended are looked for: twice as many as there
-        were others the last time, and some.
+        what to do then.  What is of a call that has ended stays until it comes to the top, or until there is more such
+        than other.
 
     @ivar _numbers: of the waits, as they began.
 
@@ -38,7 +36,6 @@ class Deadlines(object):
         self._clock = clock
         self._protocol = protocol
         self._heap = []
-        self._most = _SLACK
         self._numbers = count()
         self._timer = None
         self._next = None
@@ -59,16 +56,24 @@ class Deadlines(object):
         if self._timer is None or time < self._next:
             self._schedule(clock, wait, time)
         heappush(self._heap, (time, next(self._numbers), msgID, then))
-        if len(self._heap) > self._most:
-            self._prune()
         return now
+
+    def prune(self):
+        """
+        Some call has ended: forget the deadlines that nobody needs, and the timer with the last of them.
+        """
+        calls = self._protocol._outstanding
+        if not calls:
+            self.clear()
+        elif len(self._heap) > 2 * len(calls) + _SLACK:
+            self._heap = [entry for entry in self._heap if entry[2] in calls]
+            heapify(self._heap)
 
     def clear(self):
         """
         Forget all deadlines, and the timer.
         """
         del self._heap[:]
-        self._most = _SLACK
         self._unschedule()
 
     def _schedule(self, clock, wait, time):
@@ -77,12 +82,6 @@ class Deadlines(object):
         self._unschedule()
         self._timer = timer
         self._next = time
-
-    def _prune(self):
-        calls = self._protocol._outstanding
-        self._heap = [entry for entry in self._heap if entry[2] in calls]
-        heapify(self._heap)
-        self._most = 2 * len(self._heap) + _SLACK
 
     def _unschedule(self):
         if self._timer is not None:

@@ -105,7 +105,10 @@ class DuplicateRequestCache(object):
         if now >= self._ends or self._size > GENERATION_BYTES:
             self._beginGeneration(now)
         self._now = now
-        key = msgID + _pack(sender[1], sender[-1]) + _encode(sender[0])
+        try:
+            key = msgID + _pack(sender[1], sender[-1]) + _encode(sender[0])
+        except Exception:
+            key = _keyOf(msgID, sender)
         known = self._requests.get(key)
         if known != datagram and (known is not None or self._hasSeconds and key + datagram in self._requests):
             self._hasSeconds = True
@@ -186,4 +189,9 @@ def _keyOf(msgID, sender):
     """
     if isinstance(msgID, SecondID):
         return msgID.key
-    return bytes(bytearray(msgID)) + _pack(int(sender[1]), int(sender[-1])) + _encode(str(sender[0]))
+    msgID = bytes(bytearray(msgID))
+    try:
+        return msgID + _pack(int(sender[1]), int(sender[-1])) + _encode(str(sender[0]))
+    except Exception:
+        # Of another network than UDP's, where Twisted has one.
+        return msgID + repr(sender).encode("utf-8")

@@ -28,6 +28,9 @@ _DEPTH = _codec.MAX_DEPTH - 1
 # Bytes.  A packer keeps a buffer of the longest that it has packed, so one that had more is not kept.
 _KEPT = 1 << 16
 
+# What has more at one level is too long in any case, and may have no end.
+_MAX_VALUES = 1 << 20
+
 # The C extension takes memory for as many items as are announced, for each of a thousand arrays within each other.
 _MAX_ITEMS = 1024
 
@@ -84,7 +87,8 @@ def unpack(payload):
 
 def _arePlain(parts, depth):
     """
-    @return: whether C{parts} are of the types that both packers know, all through, and at most C{depth} levels deep.
+    @return: whether C{parts} are of the types that both packers know, all through, not too many, and at most C{depth}
+        levels deep.
     @rtype: L{bool}
     """
     below = []
@@ -92,8 +96,7 @@ def _arePlain(parts, depth):
         kind = type(part)
         if kind in _SCALARS:
             continue
-        if not depth or len(below) > _codec.MAX_PAYLOAD:
-            # Too deep, or too long, if it has an end at all.
+        if not depth or len(below) > _MAX_VALUES:
             return False
         if kind is list or kind is tuple:
             below += part

@@ -274,10 +274,12 @@ class _Timekeeper(object):
 
     @ivar reactor: the reactor that the protocol was given, or else that of its port, or else the global one.
 
+    @ivar transport: of that port.
+
     @ivar _given: the first of these, or C{None}.
     """
 
-    __slots__ = ["reactor", "_given"]
+    __slots__ = ["reactor", "transport", "_given"]
 
     def __init__(self, reactor):
         self._given = reactor
@@ -287,6 +289,7 @@ class _Timekeeper(object):
         """
         The protocol listens on the port of C{transport}.
         """
+        self.transport = transport
         reactor = getattr(transport, "reactor", None) if self._given is None else self._given
         self.reactor = _GlobalReactor() if reactor is None else reactor
 
@@ -297,6 +300,9 @@ class _GlobalReactor(object):
     """
 
     def __getattr__(self, name):
+        if name.startswith("_"):
+            # Whoever copies it may ask for these.
+            raise AttributeError(name)
         # No sooner, because the import installs a reactor.
         from twisted.internet import reactor
 

@@ -3,6 +3,8 @@
 Making a call.
 """
 
+import subprocess
+import sys
 from decimal import Decimal
 from socket import AF_INET, AF_INET6
 
@@ -13,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rpcudp import _codec, wire
 from rpcudp.exceptions import MalformedMessage
 from rpcudp.protocol import RPCProtocol
-from tests.support import HERE, THERE, FakeTransport, ProtocolTestCase, response
+from tests.support import ENVIRONMENT, HERE, THERE, FakeTransport, ProtocolTestCase, response
 
 
 class Integer(int):
@@ -358,6 +360,35 @@ class ClockTests(SynchronousTestCase):
         self.call(transport)
         self.assertEqual(len(transport.reactor.getDelayedCalls()), 1)
         self.assertEqual(len(reactor.getDelayedCalls()), before)
+
+    def test_transportThatWasSetByHand(self):
+        protocol = RPCProtocol()
+        protocol.transport = FakeTransport()
+        clock = protocol.transport.reactor = task.Clock()
+        deferred = protocol.ping(THERE)
+        clock.advance(5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+    def test_callBeforeTheProtocolHasStarted(self):
+        class Eager(RPCProtocol):
+            def doStart(self):
+                self.first = self.ping(THERE)
+                RPCProtocol.doStart(self)
+
+        protocol = Eager()
+        transport = FakeTransport()
+        clock = transport.reactor = task.Clock()
+        protocol.makeConnection(transport)
+        second = protocol.ping(THERE)
+        clock.advance(5)
+        for deferred in (protocol.first, second):
+            self.assertEqual(self.successResultOf(deferred), (False, None))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_copyingAProtocolImportsNoReactor(self):
+        program = "import copy, sys; from rpcudp.protocol import RPCProtocol; copy.deepcopy(RPCProtocol());"
+        program += "sys.exit('twisted.internet.reactor' in sys.modules)"
+        self.assertEqual(subprocess.call([sys.executable, "-c", program], env=ENVIRONMENT), 0)
 
     def test_globalReactorAtLast(self):
         before = len(reactor.getDelayedCalls())

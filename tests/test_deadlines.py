@@ -2,6 +2,8 @@
 How long calls wait.
 """
 
+from twisted.internet.defer import CancelledError
+
 from rpcudp.protocol import RPCProtocol
 from tests.support import THERE, ProtocolTestCase, response
 
@@ -136,6 +138,14 @@ class DeadlineTests(ProtocolTestCase):
         for index in range(1, 5000):
             self.call(5)
             self.answer(index)
+        deadlines = self.protocol._rpcudpCaller._deadlines
+        self.assertLess(len(deadlines._heap), 200)
+
+    def test_datagramsOfCallsThatHaveEndedAreNotKept(self):
+        calls = [self.call((600, 600)) for _ in range(5000)]
+        for deferred in calls[1:]:
+            deferred.cancel()
+            self.failureResultOf(deferred, CancelledError)
         deadlines = self.protocol._rpcudpCaller._deadlines
         self.assertLess(len(deadlines._heap), 200)
 

@@ -135,6 +135,16 @@ class CopyTests(DuplicateTestCase):
         self.assertRan(5)
         self.assertEqual([address for _, address in self.transport.written], senders)
 
+    def test_sendersOnOtherNetworks(self):
+        # Twisted has datagrams on Unix sockets too, and others may have what they like.
+        senders = ["/run/peer", "/run/other", None, (b"10.0.0.1", 5), ("10.0.0.1", None), ("10.0.0.1", -1)]
+        senders += [("10.0.0.1", 2 ** 40), (u"\xe4", 5)]
+        datagram = request(u"count")
+        for sender in senders * 2:
+            self.protocol.datagramReceived(datagram, sender)
+        self.assertRan(len(senders))
+        self.assertEqual([address for _, address in self.transport.written], senders * 2)
+
     def test_sameIDOverAnotherPayloadIsAnotherRequest(self):
         datagrams = [request(u"count", number) for number in range(3)]
         self.receive(*datagrams * 2)

@@ -118,6 +118,12 @@ class UseTests(FastCodecTestCase):
         value[1][1][u"key"] = [1, 2.5, None, True]
         self.assertEqual(wire.unpack(payload), value)
 
+    def test_whatIsTooLongIsPackedByTheExtensionToo(self):
+        self.patch(umsgpack, "packb", None)
+        rows = [[number, u"a", {u"b": [number]}] for number in range(20000)]
+        for value in (rows, {number: row for number, row in enumerate(rows)}, [[0] * 10 ** 6, []]):
+            self.assertIn("over the limit", outcome(lambda value: wire.encode(b"\x00", b"\x00" * 20, value), value)[2])
+
     def test_nothingLongIsKeptInMemory(self):
         def residentMiB():
             with open("/proc/self/statm") as statm:
@@ -191,9 +197,10 @@ class AgreementTests(FastCodecTestCase):
             self.assertUnpacksAlike(b"\x91" * levels + b"\xc0")
 
     def test_endlessNesting(self):
-        value = []
-        value.append(value)
-        self.assertEqual(outcome(wire.pack, value)[0], "refused")
+        for times in (1, 2, 5000):
+            value = []
+            value += [value] * times
+            self.assertEqual(outcome(wire.pack, value)[0], "refused")
 
     def test_keys(self):
         for value in ({(1, 2): 3}, {((1,), 2): 3}, {1: 2, u"1": 3, b"1": 4}, {None: 1, 1.5: 2}):
