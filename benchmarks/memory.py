@@ -73,7 +73,7 @@ def bytesForRequest(count, method, argument):
     payload = umsgpack.packb([method, [argument]])
 
     def come(number):
-        # Of senders so many that none has more than its share.
+        # From so many senders that none has more than its share.
         sender = ("10.0.{}.{}".format(number >> 8, number & 255), 1234)
         protocol.datagramReceived(b"\x00" + os.urandom(20) + payload, sender)
 

@@ -51,7 +51,7 @@ class Answerer(object):
 
     @ivar _protocol: whose handlers they are.
 
-    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _patience: returns for how many seconds an answer is worth sending.
 
@@ -216,7 +216,7 @@ class Answerer(object):
         self._places.take(sender, 1)
         self._bytes.take(sender, weight)
         if self._stuckSince is None:
-            self._stuckSince = self._clock.reactor.seconds()
+            self._stuckSince = self._clock().seconds()
         # It has a place now, and may fire at once.
         self._running -= 1
         try:
@@ -241,7 +241,7 @@ class Answerer(object):
         count = self.inHand
         if self._protocol.noisy:
             note("dropped a request of {peer}: {count} are being answered [{msgID}]", msgID, peer=address, count=count)
-        now = self._clock.reactor.seconds()
+        now = self._clock().seconds()
         if self._stuckSince is None:
             # Not where only handlers that are running now take the places.
             self._stuckSince = now if self._places.taken else None

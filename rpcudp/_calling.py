@@ -50,7 +50,7 @@ class Trip(object):
 
     @ivar _wait: the first wait, in seconds.
 
-    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _began: the time when the call was made.
     """
@@ -73,7 +73,7 @@ class Trip(object):
         if not isAnswered:
             self._tell("unanswered")
             return
-        seconds = self._clock.reactor.seconds() - self._began
+        seconds = self._clock().seconds() - self._began
         if seconds >= 0 or self.copies > 1:
             self._tell("answered", max(0, seconds))
 
@@ -109,7 +109,7 @@ class Caller(object):
 
     @ivar _protocol: whose calls they are.
 
-    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _sendQueue: the way out.
 
@@ -152,9 +152,6 @@ class Caller(object):
         transport = protocol.transport
         if transport is None:
             raise RuntimeError("{} cannot be called: this protocol does not listen on a port".format(method))
-        if transport is not self._clock.transport:
-            # A subclass calls before L{RPCProtocol.doStart}, or a test has set the transport itself.
-            self._clock.follow(transport)
         if not isinstance(method, str):
             # An attribute's name on Python 2.
             method = method.decode("utf-8")
@@ -168,14 +165,15 @@ class Caller(object):
         if schedule is None:
             called = tuple(address)
             schedule = _ask(waitTimeout, called)
-            if protocol.transport is not transport:
-                raise RuntimeError("{} cannot be called: {!r} has closed the port".format(method, waitTimeout))
         msgID = self.newMessageID()
         datagram = wire.encode(self._kind, msgID, (method, arguments))
-        deferred = protocol._outstanding[msgID] = Deferred(self._cancel)
-        deferred._rpcudpID = msgID
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
+        if protocol.transport is not transport:
+            # By the object that knows the peers, a type of the application's own, or what observes the log.
+            raise RuntimeError("{} cannot be called: the port was closed meanwhile".format(method))
+        deferred = protocol._outstanding[msgID] = Deferred(self._cancel)
+        deferred._rpcudpID = msgID
         try:
             now = self._wait(msgID, datagram, peer, schedule)
             if called is None:

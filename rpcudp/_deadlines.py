@@ -15,7 +15,7 @@ class Deadlines(object):
     """
     The times at which a call has waited long enough, the next first.
 
-    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _protocol: the one whose C{_outstanding} has the calls in flight, by message id, and whose C{_timeout} is
         called with the message id of each whose time has come, where there is nothing else to do then.  Both are looked
@@ -50,7 +50,7 @@ class Deadlines(object):
 
         @return: the time.
         """
-        clock = self._clock.reactor
+        clock = self._clock()
         now = clock.seconds()
         time = now + wait
         if self._timer is None or time < self._next:
@@ -90,7 +90,7 @@ class Deadlines(object):
 
     def _sweep(self):
         self._timer = None
-        clock = self._clock.reactor
+        clock = self._clock()
         now = clock.seconds()
         # Waits that begin meanwhile are not over, even if the clock was set back below the time when this began.
         begun = next(self._numbers)

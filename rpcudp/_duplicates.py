@@ -46,7 +46,7 @@ class DuplicateRequestCache(object):
     out is noted when that begins.  Nothing in here is an object that the garbage collector would look at, again and
     again, as there may be tens of thousands.
 
-    @ivar _clock: its C{reactor} measures the time, a provider of L{twisted.internet.interfaces.IReactorTime}.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
     @ivar _lifetime: for how many seconds a request is remembered; together with others, a little longer.
 
@@ -99,7 +99,7 @@ class DuplicateRequestCache(object):
             or none yet.
         @rtype: L{tuple}
         """
-        now = self._clock.reactor.seconds()
+        now = self._clock().seconds()
         if now < self._now:
             self._setBack(self._now - now)
         if now >= self._ends or self._size > GENERATION_BYTES:
@@ -191,7 +191,9 @@ def _keyOf(msgID, sender):
         return msgID.key
     msgID = bytes(bytearray(msgID))
     try:
-        return msgID + _pack(int(sender[1]), int(sender[-1])) + _encode(str(sender[0]))
+        if isinstance(sender, (tuple, list)):
+            return msgID + _pack(int(sender[1]), int(sender[-1])) + _encode(sender[0])
     except Exception:
-        # Of another network than UDP's, where Twisted has one.
-        return msgID + repr(sender).encode("utf-8")
+        pass
+    # Of another network than UDP's, of which Twisted has one.
+    return msgID + repr(sender).encode("utf-8")

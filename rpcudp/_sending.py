@@ -36,7 +36,8 @@ class SendQueue(object):
     """
     Datagrams in the order in which they were sent, of which only a full send buffer holds any back.
 
-    @ivar _clock: its C{reactor} measures the time between two attempts.
+    @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time between two
+        attempts.
 
     @ivar _counters: of the protocol.
     @type _counters: L{rpcudp.statistics.Counters}
@@ -75,7 +76,7 @@ class SendQueue(object):
         """
         if not self.waiting and self._offer(transport, datagram, address) is None:
             return
-        clock = self._clock.reactor
+        clock = self._clock()
         self._retryLater(clock)
         key = msgID or (datagram, address)
         if key in self.waiting:
@@ -115,7 +116,7 @@ class SendQueue(object):
 
     def _retry(self):
         self._retrying = None
-        clock = self._clock.reactor
+        clock = self._clock()
         now = clock.seconds()
         blocked = set()
         try:

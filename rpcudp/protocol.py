@@ -112,7 +112,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         self._waitTimeout = waitTimeout
         self._outstanding = {}
-        clock = self._rpcudpClock = _Timekeeper(reactor)
+        clock = _ClockFinder(self, reactor).find
         counters = self._rpcudpCounters = Counters()
         sendQueue = self._rpcudpSendQueue = SendQueue(clock, counters, functools.partial(_noteLoss, self))
         # It looks whether waitTimeout is right.
@@ -149,7 +149,6 @@ class RPCProtocol(DatagramProtocol, object):
         transport = self.transport
         if getattr(transport, "maxPacketSize", wire.MAX_DATAGRAM) < wire.MAX_DATAGRAM:
             transport.maxPacketSize = wire.MAX_DATAGRAM
-        self._rpcudpClock.follow(transport)
         # A simulated network has a generator of its own (see L{rpcudp.testing}), and nothing else has.
         self._rpcudpCaller.newMessageID = getattr(transport, "_rpcudpNewMessageID", wire.newMessageID)
         if hasattr(transport, "socket"):
@@ -268,45 +267,31 @@ class RPCProtocol(DatagramProtocol, object):
         self._rpcudpAnswerer.respond(response, msgID, address)
 
 
-class _Timekeeper(object):
+class _ClockFinder(object):
     """
-    What measures the time for all parts of a protocol.
-
-    @ivar reactor: the reactor that the protocol was given, or else that of its port, or else the global one.
-
-    @ivar transport: of that port.
-
-    @ivar _given: the first of these, or C{None}.
+    Whose bound method is a function that finds the clock of C{protocol}: a partial object would take longer.
     """
 
-    __slots__ = ["reactor", "transport", "_given"]
+    __slots__ = ["_protocol", "_reactor"]
 
-    def __init__(self, reactor):
-        self._given = reactor
-        self.follow(None)
+    def __init__(self, protocol, reactor):
+        self._protocol = protocol
+        self._reactor = reactor
 
-    def follow(self, transport):
+    def find(self):
         """
-        The protocol listens on the port of C{transport}.
+        @return: C{reactor}, or, where it is C{None}, that of the port that C{protocol} listens on, or else the global
+            one.
         """
-        self.transport = transport
-        reactor = getattr(transport, "reactor", None) if self._given is None else self._given
-        self.reactor = _GlobalReactor() if reactor is None else reactor
+        if self._reactor is not None:
+            return self._reactor
+        try:
+            return self._protocol.transport.reactor
+        except AttributeError:
+            # Here, because the import installs a reactor.
+            from twisted.internet import reactor
 
-
-class _GlobalReactor(object):
-    """
-    The reactor of this process.
-    """
-
-    def __getattr__(self, name):
-        if name.startswith("_"):
-            # Whoever copies it may ask for these.
-            raise AttributeError(name)
-        # No sooner, because the import installs a reactor.
-        from twisted.internet import reactor
-
-        return getattr(reactor, name)
+            return reactor
 
 
 def _noteLoss(protocol, datagram, address, reason):

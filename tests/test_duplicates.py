@@ -138,7 +138,7 @@ class CopyTests(DuplicateTestCase):
     def test_sendersOnOtherNetworks(self):
         # Twisted has datagrams on Unix sockets too, and others may have what they like.
         senders = ["/run/peer", "/run/other", None, (b"10.0.0.1", 5), ("10.0.0.1", None), ("10.0.0.1", -1)]
-        senders += [("10.0.0.1", 2 ** 40), (u"\xe4", 5)]
+        senders += [("10.0.0.1", 2 ** 40), (u"\xe4", 5), b"\0pear-a", b"\0peach-a", "/1a2", "/1b2"]
         datagram = request(u"count")
         for sender in senders * 2:
             self.protocol.datagramReceived(datagram, sender)
@@ -360,8 +360,7 @@ class BoundTests(SynchronousTestCase):
 
     def setUp(self):
         self.now = 1000.0
-        self.reactor = self
-        self.cache = duplicates.DuplicateRequestCache(self, 60)
+        self.cache = duplicates.DuplicateRequestCache(lambda: self, 60)
 
     def seconds(self):
         return self.now
@@ -453,7 +452,7 @@ class BoundTests(SynchronousTestCase):
     def test_inMemory(self):
         # Of the sizes of answers that come nearest to the end.
         for size in (22, 80, 900):
-            self.cache = duplicates.DuplicateRequestCache(self, 60)
+            self.cache = duplicates.DuplicateRequestCache(lambda: self, 60)
             most = 0
             for number in range(60000 if size < 900 else 15000):
                 self.add(number, size=60, answer=size)

@@ -8,7 +8,7 @@ import socket
 from binascii import hexlify
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel
+from twisted.logger import LogLevel, globalLogPublisher
 
 from rpcudp import _sending as sending
 from rpcudp.protocol import RPCProtocol
@@ -81,6 +81,15 @@ class NoisyTests(ProtocolTestCase):
     def setUp(self):
         ProtocolTestCase.setUp(self)
         self.protocol.noisy = True
+
+    def test_whatObservesTheLogMayCloseThePort(self):
+        def observe(event):
+            globalLogPublisher.removeObserver(observe)
+            self.protocol.doStop()
+
+        globalLogPublisher.addObserver(observe)
+        self.assertIn("the port was closed", str(self.assertRaises(RuntimeError, self.protocol.ping, THERE)))
+        self.assertNothingPending()
 
     def test_theLifeOfEachDatagramIsTold(self):
         ids = exerciseNetwork(self)

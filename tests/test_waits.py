@@ -138,7 +138,7 @@ class AskedTests(WaitsTestCase):
             return 1
 
         self.waits.waits = waits
-        self.assertIn("closed the port", str(self.assertRaises(RuntimeError, self.caller.echo, PEER)))
+        self.assertIn("the port was closed", str(self.assertRaises(RuntimeError, self.caller.echo, PEER)))
         self.nothingIsPending()
 
     def test_mayBeReplacedAtAnyTime(self):
