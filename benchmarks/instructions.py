@@ -25,7 +25,7 @@ from interop import environments
 # A method, and how many calls are in flight.
 LOADS = [("sayhi", 50), ("sayhi", 1), ("find_node", 20)]
 
-# Calls of the shorter of two runs, after which tables have grown to where they stay.
+# Calls of the shorter of two runs, in which the interpreter adapts to what it runs often.
 FEWER = 1000
 
 # By which the longer one has more.  With a tenth of it, shares are wrong by a fifth.

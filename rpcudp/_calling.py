@@ -167,14 +167,15 @@ class Caller(object):
             schedule = _ask(waitTimeout, called)
         msgID = self.newMessageID()
         datagram = wire.encode(self._kind, msgID, (method, arguments))
-        if protocol.noisy:
-            note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
-        if protocol.transport is not transport:
-            # By the object that knows the peers, a type of the application's own, or what observes the log.
-            raise RuntimeError("{} cannot be called: the port was closed meanwhile".format(method))
         deferred = protocol._outstanding[msgID] = Deferred(self._cancel)
         deferred._rpcudpID = msgID
+        if protocol.noisy:
+            note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
         try:
+            transport = protocol.transport
+            if transport is None:
+                # By the object that knows the peers, a type of the application's own, or what observes the log.
+                raise RuntimeError("{} cannot be called: the port was closed meanwhile".format(method))
             now = self._wait(msgID, datagram, peer, schedule)
             if called is None:
                 self._sendQueue.send(transport, datagram, peer, msgID)

@@ -24,7 +24,7 @@ GENERATIONS = 64
 GENERATION_BYTES = MAX_BYTES // GENERATIONS
 
 # What makes bytes of an address, for keys: of its port and its last part, which is the zone where it has four, and of
-# its IP, a native string.
+# its IP, a native string.  The flow label, which is the third of four, does not tell who sends.
 _pack = struct.Struct(">II").pack
 _encode = bytes if str is bytes else str.encode
 
@@ -190,10 +190,11 @@ def _keyOf(msgID, sender):
     if isinstance(msgID, SecondID):
         return msgID.key
     msgID = bytes(bytearray(msgID))
-    try:
-        if isinstance(sender, (tuple, list)):
+    if isinstance(sender, (tuple, list)):
+        sender = tuple(sender)
+        try:
             return msgID + _pack(int(sender[1]), int(sender[-1])) + _encode(sender[0])
-    except Exception:
-        pass
-    # Of another network than UDP's, of which Twisted has one.
+        except Exception:
+            pass
+    # It sends over something else than UDP, such as a Unix socket.
     return msgID + repr(sender).encode("utf-8")

@@ -22,7 +22,7 @@ if msgpack.version[0] != 1:
 # What both pack alike, besides lists, tuples and dictionaries of it.
 _SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
 
-# Of what a request has in it.
+# Levels of what is in the tuple of a request, which is one itself.
 _DEPTH = _codec.MAX_DEPTH - 1
 
 # Bytes.  A packer keeps a buffer of the longest that it has packed, so one that had more is not kept.

@@ -3,6 +3,7 @@
 Making a call.
 """
 
+import copy
 from decimal import Decimal
 from socket import AF_INET, AF_INET6
 
@@ -366,6 +367,19 @@ class ClockTests(SynchronousTestCase):
         clock = protocol.transport.reactor = task.Clock()
         deferred = protocol.ping(THERE)
         clock.advance(5)
+        self.assertEqual(self.successResultOf(deferred), (False, None))
+
+    def test_transportThatIsAnotherObjectEachTime(self):
+        # As a property that wraps it.
+        written = FakeTransport()
+        written.reactor = task.Clock()
+
+        class Wrapping(RPCProtocol):
+            transport = property(lambda self: copy.copy(written))
+
+        deferred = Wrapping().ping(THERE)
+        self.assertEqual(len(written.written), 1)
+        written.reactor.advance(5)
         self.assertEqual(self.successResultOf(deferred), (False, None))
 
     def test_transportThatWasSetByHandForAnswers(self):
