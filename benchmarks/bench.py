@@ -60,18 +60,25 @@ def python(contender):
     return environments.python(version, contender.packages)
 
 
+def execute(command, environment=environments.PROCESS_ENVIRONMENT):
+    """
+    @return: what it writes to standard output, and to standard error.
+
+    @raise SystemExit: if it fails, with the latter.
+    """
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = [text.decode("utf-8", "replace") for text in process.communicate()]
+    if process.returncode:
+        sys.exit("{} failed:\n{}".format(" ".join(command), errors))
+    return output, errors
+
+
 def run(interpreter, script, *arguments):
     """
     @return: what a script of this folder prints, as JSON.
     """
-    command = [interpreter, os.path.join(HERE, script)] + [str(argument) for argument in arguments]
-    process = subprocess.Popen(
-        command, env=environments.PROCESS_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    output, errors = process.communicate()
-    if process.returncode:
-        sys.exit("{} failed:\n{}".format(" ".join(command), errors.decode("utf-8", "replace")))
-    return json.loads(output.decode("utf-8"))
+    output, _ = execute([interpreter, os.path.join(HERE, script)] + [str(argument) for argument in arguments])
+    return json.loads(output)
 
 
 def race(runners, rounds, seconds):

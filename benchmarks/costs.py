@@ -12,20 +12,11 @@ import sys
 import time
 
 from junk import mutant, realDatagrams
+from memory import PEER, Silence
 from rpcudp.protocol import RPCProtocol
 from rpcudp.testing import SimulatedNetwork
 
-PEER = ("192.0.2.1", 1234)
 WAIT = 5.0
-
-
-class Silence(object):
-    """
-    A transport that takes everything.
-    """
-
-    def write(self, datagram, address):
-        pass
 
 
 class Clock(object):

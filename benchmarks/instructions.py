@@ -19,11 +19,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import cpu_count
 
-from benchmarks.bench import ECHO, FAST, HERE, OURS, PUBLISHED, Contender, measure, printTable, python, run
+from benchmarks.bench import ECHO, FAST, HERE, OURS, PUBLISHED, Contender, execute, measure, printTable, python, run
 from interop import environments
 
 # A method, and how many calls are in flight.
 LOADS = [("sayhi", 50), ("sayhi", 1), ("find_node", 20)]
+TEXT = "{}, {} in flight"
 
 # Calls of the shorter of two runs, in which the interpreter adapts to what it runs often.
 FEWER = 1000
@@ -52,11 +53,11 @@ def resolve(commit):
     @return: the hash of what this repository calls C{commit}.
     """
     command = ["git", "-C", environments.ROOT, "rev-parse", "--verify", commit + "^{commit}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    output, errors = process.communicate()
-    if process.returncode:
-        sys.exit("{!r} is no commit of this repository: {}".format(commit, errors.decode("utf-8", "replace").strip()))
-    return output.decode("ascii").strip()
+    try:
+        return subprocess.check_output(command, stderr=subprocess.STDOUT).decode("ascii").strip()
+    except subprocess.CalledProcessError as error:
+        text = error.output.decode("utf-8", "replace").strip()
+        sys.exit("{!r} is no commit of this repository: {}".format(commit, text))
 
 
 def count(contender, load, calls):
@@ -67,21 +68,16 @@ def count(contender, load, calls):
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + os.devnull, python(contender)]
     command += [os.path.join(HERE, "contenders.py"), contender.script, load[0], str(load[1]), "0", str(calls)]
     # The order of what is hashed decides how long it takes to find.
-    environment = dict(environments.PROCESS_ENVIRONMENT, PYTHONHASHSEED="0")
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    errors = process.communicate()[1].decode("utf-8", "replace")
-    found = re.search(r"Collected : (\d+)", errors)
-    if process.returncode or found is None:
-        sys.exit("{} failed:\n{}".format(" ".join(command), errors))
-    return int(found.group(1))
+    _, errors = execute(command, dict(environments.PROCESS_ENVIRONMENT, PYTHONHASHSEED="0"))
+    return int(re.search(r"Collected : (\d+)", errors).group(1))
 
 
-def perCall(contenders):
+def perCall(runners):
     """
     @return: instructions a call, by contender and load.
     @rtype: L{dict}
     """
-    keys = [(contender, load) for contender in contenders for load in LOADS]
+    keys = [(contender, load) for contender in runners for load in LOADS]
     with ThreadPoolExecutor(cpu_count()) as executor:
         long = [executor.submit(count, contender, load, FEWER + CALLS) for contender, load in keys]
         short = [executor.submit(count, contender, load, FEWER) for contender, load in keys]
@@ -108,25 +104,25 @@ def main():
     memory = {contender.name: run(python(contender), "memory.py") for contender in runners if contender.name != ECHO}
 
     names = [contender.name for contender in runners]
-    rows = [
-        ["{}, {} in flight".format(*load)] + ["{:,.0f}".format(counts[name, load]) for name in names] for load in LOADS
-    ]
-    printTable(["instructions a call"] + names, rows)
     ours = names[2:]
     shares = {(name, load): counts[name, load] / counts[PUBLISHED, load] for name in ours for load in LOADS}
-    printTable(
-        ["times those of " + PUBLISHED] + ours,
-        [["{}, {} in flight".format(*load)] + ["{:.3f}".format(shares[name, load]) for name in ours] for load in LOADS],
-    )
+    for head, columns, figures, form in [
+        ("instructions a call", names, counts, "{:,.0f}"),
+        ("times those of " + PUBLISHED, ours, shares, "{:.3f}"),
+    ]:
+        rows = [[TEXT.format(*load)] + [form.format(figures[name, load]) for name in columns] for load in LOADS]
+        printTable([head] + columns, rows)
     printTable(
         ["bytes"] + names[1:],
         [[text] + ["{:,.0f}".format(memory[name][text]) for name in names[1:]] for text in memory[OURS]],
     )
     above = [
-        "{}: {}, {} in flight, takes {:.3f} times as many, and {} is the bound".format(name, *load + (share, bound))
+        "{}: {}, takes {:.3f} times as many, and {} is the bound".format(
+            name, TEXT.format(*load), shares[name, load], bound
+        )
         for name, bounds in BOUNDS.items()
-        for load, bound, share in zip(LOADS, bounds, [shares[name, load] for load in LOADS])
-        if share > bound
+        for load, bound in zip(LOADS, bounds)
+        if shares[name, load] > bound
     ]
     sys.exit("\n".join(above) or None)
 
