@@ -112,7 +112,7 @@ class RPCProtocol(DatagramProtocol, object):
         """
         self._waitTimeout = waitTimeout
         self._outstanding = {}
-        clock = _ClockFinder(self, reactor).find
+        clock = functools.partial(_findClock, self, reactor)
         counters = self._rpcudpCounters = Counters()
         sendQueue = self._rpcudpSendQueue = SendQueue(clock, counters, functools.partial(_noteLoss, self))
         # It looks whether waitTimeout is right.
@@ -267,31 +267,19 @@ class RPCProtocol(DatagramProtocol, object):
         self._rpcudpAnswerer.respond(response, msgID, address)
 
 
-class _ClockFinder(object):
+def _findClock(protocol, reactor):
     """
-    Whose bound method is a function that finds the clock of C{protocol}: a partial object would take longer.
+    @return: C{reactor}, or, where it is C{None}, that of the port that C{protocol} listens on, or else the global one.
     """
+    if reactor is not None:
+        return reactor
+    try:
+        return protocol.transport.reactor
+    except AttributeError:
+        # Here, because the import installs a reactor.
+        from twisted.internet import reactor
 
-    __slots__ = ["_protocol", "_reactor"]
-
-    def __init__(self, protocol, reactor):
-        self._protocol = protocol
-        self._reactor = reactor
-
-    def find(self):
-        """
-        @return: C{reactor}, or, where it is C{None}, that of the port that C{protocol} listens on, or else the global
-            one.
-        """
-        if self._reactor is not None:
-            return self._reactor
-        try:
-            return self._protocol.transport.reactor
-        except AttributeError:
-            # Here, because the import installs a reactor.
-            from twisted.internet import reactor
-
-            return reactor
+        return reactor
 
 
 def _noteLoss(protocol, datagram, address, reason):
