@@ -22,8 +22,8 @@ if msgpack.version[0] != 1:
 # What both pack alike, besides lists, tuples and dictionaries of it.
 _SCALARS = frozenset([type(None), bool, int, float, bytes, type(u"")])
 
-# Levels of what is in the tuple of a request, which is one itself.
-_DEPTH = _codec.MAX_DEPTH - 1
+# Levels of what is in the tuple of a request's arguments, which is one itself, in another.
+_DEPTH = _codec.MAX_DEPTH - 2
 
 # Bytes.  A packer keeps a buffer of the longest that it has packed, so one that had more is not kept.
 _KEPT = 1 << 16
@@ -42,7 +42,7 @@ def _newPacker():
 _packer = _newPacker()
 
 
-def pack(value):
+def pack(value, head=b""):
     """
     The same as L{_codec.pack}.
     """
@@ -50,16 +50,16 @@ def pack(value):
     if not umsgpack.compatibility:
         try:
             kind = type(value)
-            # A request is a tuple.
+            # Arguments are a tuple.
             if kind in _SCALARS or _arePlain(value if kind is tuple else (value,), _DEPTH):
-                payload = _packer.pack(value)
+                payload = head + _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
                 return payload
         except (OverflowError, UnicodeEncodeError):
             # An integer of more than 64 bits, or a surrogate.
             _packer = _newPacker()
-    return _codec.pack(value)
+    return _codec.pack(value, head)
 
 
 def unpack(payload):
@@ -83,6 +83,9 @@ def unpack(payload):
             # Of many types, and all of them mean that u-msgpack-python decides.
             pass
     return _codec.unpack(payload)
+
+
+unpackRequest = unpack
 
 
 def _arePlain(parts, depth):

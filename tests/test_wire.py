@@ -8,7 +8,7 @@ import os
 import struct
 
 import umsgpack
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from rpcudp import wire
 from rpcudp.exceptions import MalformedMessage
@@ -56,6 +56,12 @@ class VectorTests(SynchronousTestCase):
     def test_weSendTheSameBytes(self):
         for datagram, _, kind, value in self.vectors():
             self.assertEqual(wire.encode(kind, datagram[1:21], value), datagram)
+
+    def test_weSendTheSameBytesWhereTheMethodIsNamed(self):
+        requests = [vector for vector in self.vectors() if vector[2] in (wire.RPCUDP.request, wire.STORJ.request)]
+        self.assertTrue(requests)
+        for datagram, _, kind, (method, arguments) in requests + requests:
+            self.assertEqual(wire.encode(kind, datagram[1:21], arguments, method), datagram)
 
     def test_weUnderstandTheSameValues(self):
         for datagram, kinds, kind, value in self.vectors():
@@ -118,6 +124,78 @@ class EncodeTests(SynchronousTestCase):
 
         error = self.assertRaises(MalformedMessage, self.encode, Broken(key=1))
         self.assertIn("broken dict", str(error))
+
+
+class NameTests(SynchronousTestCase):
+    """
+    The names of methods, which are packed once, and are not always left to u-msgpack-python.
+    """
+
+    NAMES = [u"", u"a", u"\u2603" * 10, u"x" * 31, u"x" * 32, u"\u2603" * 11, u"x" * 255, u"x" * 256, u"x" * 5000]
+
+    def test_namesOfAnyLength(self):
+        for name in self.NAMES + self.NAMES:
+            datagram = wire.encode(b"\x00", MESSAGE_ID, (1, b"2"), name)
+            self.assertEqual(datagram[21:], umsgpack.packb([name, [1, b"2"]]))
+            self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [name, [1, b"2"]])
+
+    def test_nameThatIsNotUnicodeIsRefused(self):
+        if str is bytes:
+            raise SkipTest("Python 2 packs surrogates")
+        error = self.assertRaises(MalformedMessage, wire.encode, b"\x00", MESSAGE_ID, (), u"\ud800")
+        self.assertIn("cannot be serialised", str(error))
+
+    def test_fewNamesAreRemembered(self):
+        self.patch(wire, "_heads", {})
+        for number in range(5000):
+            wire.encode(b"\x00", MESSAGE_ID, (), u"method{}".format(number))
+        self.assertLessEqual(len(wire._heads), 1000)
+        wire.encode(b"\x00", MESSAGE_ID, (), u"x" * 1000)
+        self.assertNotIn(u"x" * 1000, wire._heads)
+
+    def test_argumentsNestNoDeeperThanInAList(self):
+        for levels, isRefused in [(125, False), (126, False), (127, True), (128, True)]:
+            value = u"x" * 200
+            for _ in range(levels):
+                value = [value]
+            for give in (
+                lambda: wire.encode(b"\x00", MESSAGE_ID, (value,), u"sayhi"),
+                lambda: wire.encode(b"\x00", MESSAGE_ID, [u"sayhi", [value]]),
+            ):
+                if isRefused:
+                    self.assertIn("nested deeper than 128", str(self.assertRaises(MalformedMessage, give)))
+                else:
+                    wire.decode(give(), wire.RPCUDP)
+
+    def test_requestsAreReadAsByUMsgpack(self):
+        def read(payload):
+            value = wire.decode(b"\x00" + MESSAGE_ID + payload, wire.RPCUDP)[2]
+            # 1, 1.0 and True are equal, and the bytes tell them apart.
+            return umsgpack.packb(value)
+
+        def readByUMsgpack(payload):
+            value = umsgpack.unpackb(payload)
+            method, arguments = value
+            if not isinstance(value, list) or not isinstance(method, type(u"")) or not isinstance(arguments, list):
+                raise ValueError(value)
+            return umsgpack.packb(value)
+
+        heads = [b"\x92", b"\x91", b"\x93", b"\x82", b"\xdc\x00\x02", b"\x92\x92"]
+        names = [b"\xa0", b"\xa1a", b"\xa1\xff", b"\xa2a", b"\xbf" + b"x" * 31, b"\xbfxx", b"\xd9\x01a", b"\xc4\x01a"]
+        names += [b"\xa3\xe2\x98\x83", b"\xa2\xe2\x98", b"\xc0", b"\x90"]
+        rests = [b"", b"\x90", b"\x92\x01\xa1a", b"\x92\x01", b"\xc0", b"\x80", b"\xa1a", b"\x90\xc1", b"\x91\xd4\x05x"]
+        taken = 0
+        for isCompatible in (False, True):
+            self.patch(umsgpack, "compatibility", isCompatible)
+            for payload in [head + name + rest for head in heads for name in names for rest in rests]:
+                try:
+                    expected = readByUMsgpack(payload)
+                except Exception:
+                    self.assertRaises(MalformedMessage, read, payload)
+                else:
+                    taken += 1
+                    self.assertEqual(read(payload), expected)
+        self.assertGreater(taken, 20)
 
 
 class DecodeTests(SynchronousTestCase):
