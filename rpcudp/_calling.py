@@ -176,7 +176,8 @@ class Caller(object):
             if transport is None:
                 # By the object that knows the peers, a type of the application's own, or what observes the log.
                 raise RuntimeError("{} cannot be called: the port was closed meanwhile".format(method))
-            now = self._wait(msgID, datagram, peer, schedule)
+            then = None if len(schedule) == 1 else self._retransmission(msgID, datagram, peer, schedule)
+            now = self._deadlines.add(deferred, msgID, schedule[0], then)
             if called is None:
                 self._sendQueue.send(transport, datagram, peer, msgID)
             else:
@@ -291,22 +292,18 @@ class Caller(object):
             self._sendQueue.forget(msgID)
         self._deadlines.prune()
 
-    def _wait(self, msgID, datagram, address, waits):
+    def _retransmission(self, msgID, datagram, address, waits):
         """
-        Have a request sent again after each of C{waits} but the last, after which the call is given up.
-
-        @return: the time.
+        @return: what is to happen after the first of C{waits}, and there is another one.
         """
-        then = None
-        if len(waits) > 1:
-            then = functools.partial(self._retransmit, msgID, datagram, address, waits[1:])
-        return self._deadlines.add(msgID, waits[0], then)
+        return functools.partial(self._retransmit, msgID, datagram, address, waits[1:])
 
     def _retransmit(self, msgID, datagram, address, waits):
         protocol = self._protocol
         deferred = protocol._outstanding[msgID]
         trip = getattr(deferred, "_rpcudpTrip", None)
-        self._wait(msgID, datagram, address, waits)
+        then = None if len(waits) == 1 else self._retransmission(msgID, datagram, address, waits)
+        self._deadlines.add(deferred, msgID, waits[0], then)
         if msgID in self._sendQueue.waiting:
             # Two of them would be one too many.
             return

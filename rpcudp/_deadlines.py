@@ -1,19 +1,26 @@
 """
 When calls in flight are sent again, or given up: by one timer of the reactor, however many they are.
 
-A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.
+A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.  So would a
+place in a heap: most calls are answered long before the first of them has waited long enough.  Each call has its wait
+itself, and only of those that are in flight when that time has come a heap is made.
 """
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop
 from itertools import count
 
 # Waits of calls that have ended, as many as are not worth clearing away.
 _SLACK = 100
 
+_NEVER = float("inf")
+
 
 class Deadlines(object):
     """
-    The times at which a call has waited long enough, the next first.
+    The times at which calls have waited long enough.
+
+    The wait of a call is C{_rpcudpWait} of its Deferred: the time when it ends, its number, for those that end at one
+    time, the message id, and what to do then.
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
@@ -21,11 +28,12 @@ class Deadlines(object):
         called with the message id of each whose time has come, where there is nothing else to do then.  Both are looked
         up each time, as they are a subclass's to replace.
 
-    @ivar _heap: of each wait the time when it ends, its number, for those that end at one time, the message id, and
-        what to do then.  What is of a call that has ended stays until it comes to the top, or until there is more such
-        than other.
-
     @ivar _numbers: of the waits, as they began.
+
+    @ivar _heap: the waits of the calls that were in flight when they were gathered, the next first.  That of a call
+        that has ended since stays until it comes to the top, or until there is more such than other.
+
+    @ivar _ungathered: when the first of the waits ends that have begun since then.
 
     @ivar _timer: the timer of the next deadline, or of one before it, or C{None} where no call is in flight.
 
@@ -35,14 +43,17 @@ class Deadlines(object):
     def __init__(self, clock, protocol):
         self._clock = clock
         self._protocol = protocol
-        self._heap = []
         self._numbers = count()
+        self._heap = []
+        self._ungathered = _NEVER
         self._timer = None
-        self._next = None
+        self._next = _NEVER
 
-    def add(self, msgID, wait, then=None):
+    def add(self, deferred, msgID, wait, then=None):
         """
         A call begins to wait.
+
+        @param deferred: of the call.
 
         @param wait: for how many seconds.
 
@@ -53,28 +64,36 @@ class Deadlines(object):
         clock = self._clock()
         now = clock.seconds()
         time = now + wait
-        if self._timer is None or time < self._next:
-            self._schedule(clock, wait, time)
-        heappush(self._heap, (time, next(self._numbers), msgID, then))
+        deferred._rpcudpWait = time, next(self._numbers), msgID, then
+        if time < self._ungathered:
+            if time < self._next:
+                self._schedule(clock, wait, time)
+            self._ungathered = time
         return now
 
     def prune(self):
         """
-        Some call has ended: forget the deadlines that nobody needs, and the timer with the last of them.
+        Some call has ended: forget the waits that nobody needs, and the timer with the last of them.
         """
         calls = self._protocol._outstanding
         if not calls:
             self.clear()
-        elif len(self._heap) > 2 * len(calls) + _SLACK:
-            self._heap = [entry for entry in self._heap if entry[2] in calls]
-            heapify(self._heap)
+        elif len(self._heap) > _SLACK and len(self._heap) > 2 * len(calls):
+            self._gather()
 
     def clear(self):
         """
-        Forget all deadlines, and the timer.
+        Forget all waits, and the timer.
         """
         del self._heap[:]
+        self._ungathered = _NEVER
         self._unschedule()
+
+    def _gather(self):
+        waits = [getattr(deferred, "_rpcudpWait", None) for deferred in self._protocol._outstanding.values()]
+        self._heap = [wait for wait in waits if wait is not None]
+        heapify(self._heap)
+        self._ungathered = _NEVER
 
     def _schedule(self, clock, wait, time):
         # First, as the clock may refuse it, and the timer is that of other calls too.
@@ -87,14 +106,18 @@ class Deadlines(object):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._next = _NEVER
 
     def _sweep(self):
         self._timer = None
+        self._next = _NEVER
         clock = self._clock()
         now = clock.seconds()
         # Waits that begin meanwhile are not over, even if the clock was set back below the time when this began.
         begun = next(self._numbers)
         try:
+            if now >= self._ungathered:
+                self._gather()
             while self._heap and self._heap[0][0] <= now and self._heap[0][1] < begun:
                 _, _, msgID, then = heappop(self._heap)
                 if msgID not in self._protocol._outstanding:
@@ -104,7 +127,7 @@ class Deadlines(object):
                 else:
                     then()
         finally:
-            if self._heap:
-                time = self._heap[0][0]
+            time = min(self._heap[0][0] if self._heap else _NEVER, self._ungathered)
+            if time < self._next:
                 # The clock is asked again, as what was called may have taken its time.
                 self._schedule(clock, max(0, time - clock.seconds()), time)

@@ -2,7 +2,7 @@
 How long calls wait.
 """
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from rpcudp.protocol import RPCProtocol
 from tests.support import THERE, ProtocolTestCase, response
@@ -79,6 +79,36 @@ class DeadlineTests(ProtocolTestCase):
             self.answer(index)
         self.assertTimers()
 
+    def test_callAfterTheLastAnswerWaitsAsTheFirst(self):
+        self.call(5)
+        self.answer(0)
+        self.clock.advance(3)
+        self.call(5)
+        self.assertTimers(8)
+
+    def test_callAfterATimeoutLeavesTheTimerToThoseBefore(self):
+        self.call(1), self.call(100)
+        middle = self.call(3)
+        self.clock.advance(1)
+        last = self.call(5)
+        self.assertTimers(3)
+        self.clock.advance(2)
+        self.assertEqual(self.successResultOf(middle), (False, None))
+        self.assertTimers(6)
+        self.clock.advance(3)
+        self.assertEqual(self.successResultOf(last), (False, None))
+        self.assertTimers(100)
+
+    def test_noCopyOfACallThatHasEndedIsSent(self):
+        calls = [self.call((wait, 600)) for wait in (1, 2, 3)]
+        self.clock.advance(1)
+        calls[1].cancel()
+        self.failureResultOf(calls[1], CancelledError)
+        self.clock.advance(1)
+        self.assertEqual(len(self.transport.written), 4)
+        self.clock.advance(1)
+        self.assertEqual(len(self.transport.written), 5)
+
     def test_callMadeByACallbackKeepsTheTimer(self):
         self.call(5).addCallback(lambda _: self.call(5))
         [timer] = self.clock.getDelayedCalls()
@@ -122,6 +152,22 @@ class DeadlineTests(ProtocolTestCase):
         self.clock.advance(5)
         self.assertEqual(len(placed), 2)
 
+    def test_clockThatIsSetBackInASweepThatForgetsWaitsEndsNoCallThatBeginsThen(self):
+        placed = []
+
+        def callAgain(_):
+            self.clock.rightNow -= 3600
+            placed.append(self.call(5))
+            for deferred in others:
+                deferred.cancel()
+                self.failureResultOf(deferred, CancelledError)
+
+        self.call(5).addCallback(callAgain)
+        others = [self.call(600) for _ in range(500)]
+        self.clock.advance(5)
+        [deferred] = placed
+        self.assertNoResult(deferred)
+
     def test_clockThatIsSetBackDelaysByTheStepAtMost(self):
         before = self.call(5)
         self.clock.rightNow -= 100
@@ -133,21 +179,42 @@ class DeadlineTests(ProtocolTestCase):
         self.assertEqual(self.successResultOf(before), (False, None))
         self.assertTimers()
 
-    def test_answeredCallsAreForgotten(self):
+    def endAllButOne(self, calls):
+        """
+        @return: how many waits are kept then.
+        """
+        # After a timeout, all waits have been looked at once.
+        self.call(1)
+        self.clock.advance(1)
+        for deferred in calls[1:]:
+            deferred.cancel()
+            self.failureResultOf(deferred, CancelledError)
+        return len(self.protocol._rpcudpCaller._deadlines._heap)
+
+    def test_waitsOfCallsThatHaveEndedAreNotKept(self):
+        calls = [self.call(600) for _ in range(5000)]
+        self.assertLess(self.endAllButOne(calls), 200)
+        self.clock.advance(600)
+        self.assertEqual(self.successResultOf(calls[0]), (False, None))
+
+    def test_datagramsOfCallsThatHaveEndedAreNotKept(self):
+        self.assertLess(self.endAllButOne([self.call((600, 600)) for _ in range(5000)]), 200)
+
+    def test_callsThatAreAnsweredBeforeATimeoutLeaveNothing(self):
         self.call(5)
         for index in range(1, 5000):
             self.call(5)
             self.answer(index)
-        deadlines = self.protocol._rpcudpCaller._deadlines
-        self.assertLess(len(deadlines._heap), 200)
+        self.assertEqual(self.protocol._rpcudpCaller._deadlines._heap, [])
 
-    def test_datagramsOfCallsThatHaveEndedAreNotKept(self):
-        calls = [self.call((600, 600)) for _ in range(5000)]
-        for deferred in calls[1:]:
-            deferred.cancel()
-            self.failureResultOf(deferred, CancelledError)
-        deadlines = self.protocol._rpcudpCaller._deadlines
-        self.assertLess(len(deadlines._heap), 200)
+    def test_callsOfASubclassThatHaveNoWaitAreLeftAlone(self):
+        self.protocol._outstanding[b"i" * 20] = strange = Deferred()
+        long = self.call(5)
+        self.call(1)
+        self.clock.advance(1)
+        self.clock.advance(4)
+        self.assertEqual(self.successResultOf(long), (False, None))
+        self.assertNoResult(strange)
 
     def test_stoppingInACallback(self):
         self.call(5)
