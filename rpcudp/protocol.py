@@ -129,7 +129,8 @@ class RPCProtocol(DatagramProtocol, object):
             raise ValueError("duplicateLifetime is {!r} seconds, and negative or not finite".format(duplicateLifetime))
         patience = self._rpcudpCaller.patience
         self._rpcudpAnswerer = Answerer(self, clock, patience, sendQueue, counters, maxConcurrent, duplicateLifetime)
-        self._rpcudpReceivers = dict(zip(self._rpcudpKinds, (self._rpcudpAnswerer.receive, self._rpcudpCaller.receive)))
+        request, response = self._rpcudpKinds
+        self._rpcudpReceivers = {request[0]: self._rpcudpAnswerer.receive, response[0]: self._rpcudpCaller.receive}
 
     def __getattr__(self, name):
         """
@@ -196,8 +197,11 @@ class RPCProtocol(DatagramProtocol, object):
             if peer is not None and peer[:2] != addr[:2]:
                 return
         self._rpcudpCounters.bytesReceived += len(datagram)
-        receive = self._rpcudpReceivers.get(datagram[:1])
-        if receive is not None:
+        try:
+            receive = self._rpcudpReceivers[datagram[0]]
+        except LookupError:
+            pass
+        else:
             receive(datagram, addr)
             return
         self._rpcudpCounters.malformed += 1
