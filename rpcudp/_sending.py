@@ -57,7 +57,7 @@ class SendQueue(object):
         self.waiting = OrderedDict()
         self._retrying = None
 
-    def send(self, transport, datagram, address, msgID=None, patience=None):
+    def send(self, transport, datagram, address, msgID=None, patience=None, isHeld=False):
         """
         Send a datagram now, or as soon as its turn has come and the send buffer has room.  A copy of one that is still
         waiting becomes one with it.
@@ -72,10 +72,45 @@ class SendQueue(object):
 
         @param patience: returns for how many seconds the datagram may wait; by default there is no end.
 
+        @param isHeld: whether its turn has come, and it waits on where it is if there is no room.
+
+        @return: C{None} if the datagram is off our hands, sent or lost, or waits for others; or else the number of the
+            error that says what is full.
+
         @raise Exception: what the transport raises that is not the operating system's.
         """
-        if not self.waiting and self._offer(transport, datagram, address) is None:
-            return
+        if self.waiting and not isHeld:
+            self._hold(transport, datagram, address, msgID, patience)
+            return None
+        destination = address
+        try:
+            record = transport._connectedAddr
+        except AttributeError:
+            record = transport
+        if record is not None:
+            peer = connectedPeer(transport)
+            if peer is not None and peer[:2] != address[:2]:
+                self._lose(datagram, address, "the port is connected to {!r}".format(peer[:2]))
+                return None
+            if peer is not None or record is not transport:
+                # Twisted compares how the address is spelt, and takes a port for connected that could not be.
+                destination = None
+        try:
+            transport.write(datagram, destination)
+        except (socket.error, MessageLengthError) as error:
+            code = error.args[0] if error.args else None
+            if code in SOCKET_FULL or code in QUEUE_FULL:
+                if not isHeld:
+                    self._hold(transport, datagram, address, msgID, patience)
+                return code
+            self._lose(datagram, address, error)
+            return None
+        counters = self._counters
+        counters.datagramsSent += 1
+        counters.bytesSent += len(datagram)
+        return None
+
+    def _hold(self, transport, datagram, address, msgID, patience):
         clock = self._clock()
         self._retryLater(clock)
         key = msgID or (datagram, address)
@@ -151,14 +186,14 @@ class SendQueue(object):
 
     def _attempt(self, key, entry, now):
         """
-        @return: C{None}, or why a datagram has to wait on, as L{_offer} does.  It is forgotten otherwise, and if
+        @return: C{None}, or why a datagram has to wait on, as L{send} does.  It is forgotten otherwise, and if
             sending it raises.
         """
         transport, datagram, address, patience, since = entry
         code = None
         try:
             if patience is None or now - since < patience:
-                code = self._offer(transport, datagram, address)
+                code = self.send(transport, datagram, address, isHeld=True)
             else:
                 self._lose(datagram, address, "it has waited for {} seconds".format(patience))
         finally:
@@ -166,34 +201,6 @@ class SendQueue(object):
             if code is None and self.waiting.get(key) is entry:
                 del self.waiting[key]
         return code
-
-    def _offer(self, transport, datagram, address):
-        """
-        @return: C{None} if the datagram is off our hands, sent or lost, or else the number of the error that says what
-            is full.
-        """
-        destination = address
-        record = getattr(transport, "_connectedAddr", transport)
-        if record is not None:
-            peer = connectedPeer(transport)
-            if peer is not None and peer[:2] != address[:2]:
-                self._lose(datagram, address, "the port is connected to {!r}".format(peer[:2]))
-                return None
-            if peer is not None or record is not transport:
-                # Twisted compares how the address is spelt, and takes a port for connected that could not be.
-                destination = None
-        try:
-            transport.write(datagram, destination)
-        except (socket.error, MessageLengthError) as error:
-            code = error.args[0] if error.args else None
-            if code in SOCKET_FULL or code in QUEUE_FULL:
-                return code
-            self._lose(datagram, address, error)
-            return None
-        counters = self._counters
-        counters.datagramsSent += 1
-        counters.bytesSent += len(datagram)
-        return None
 
     def _lose(self, datagram, address, reason):
         self._counters.lost += 1
