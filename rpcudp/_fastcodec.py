@@ -94,6 +94,8 @@ def _arePlain(parts, depth):
         levels deep.
     @rtype: L{bool}
     """
+    if _SCALARS.issuperset(map(type, parts)):
+        return True
     below = []
     for part in parts:
         kind = type(part)
@@ -108,7 +110,7 @@ def _arePlain(parts, depth):
             below += part.values()
         else:
             return False
-    return _SCALARS.issuperset(map(type, below)) or _arePlain(below, depth - 1)
+    return _arePlain(below, depth - 1)
 
 
 def _refuse(code, data):
