@@ -1,6 +1,11 @@
 """
 MessagePack by u-msgpack-python, which says what MessagePack is: it is what every published peer has on its side.
+
+The frame of a request, which is an array of a name and of an array of arguments, is written and read here where these
+are as short as usual.  u-msgpack-python takes longer for it than for an argument, and the name has been packed before.
 """
+
+import io
 
 import umsgpack
 
@@ -12,34 +17,73 @@ MAX_PAYLOAD = 8192
 # Arrays and maps within each other, those of a request itself included.
 MAX_DEPTH = 128
 
-# By the first two bytes of a request, where the name of its method ends: names of less than 32 bytes, as most are.
-_NAME_ENDS = {bytes(bytearray([0x92, 0xA0 + length])): 2 + length for length in range(32)}
+# How the payload of a request begins: an array of two.
+_PAIR = 0x92
+
+# By the two bytes before it, where the name of the method ends, if it has less than 32 bytes.
+_NAME_ENDS = {bytes(bytearray([_PAIR, 0xA0 + length])): 2 + length for length in range(32)}
+
+# Less than 16 arguments, as many as there are by the one byte before them, and the other way round.
+_ARRAYS = [bytes(bytearray([0x90 + count])) for count in range(16)]
+_COUNTS = {code: count for count, code in enumerate(_ARRAYS)}
+
+# By name, how the payloads of requests begin; and how many of these are kept.
+heads = {}
+_MAX_HEADS = 1000
 
 unpack = umsgpack.unpackb
 
 
-def pack(value, head=b""):
+def pack(value, method=None):
     """
-    @param head: MessagePack that C{value} completes.
+    @param method: the name of a method, where C{value} is the arguments of a request for it.
 
-    @return: C{head}, and C{value} as MessagePack.
+    @return: C{value}, or C{[method, value]}, as MessagePack.
     @rtype: L{bytes}
 
-    @raise Exception: what u-msgpack-python raises, where C{value} has no such form.
-    @raise ValueError: if both together nest deeper than L{MAX_DEPTH} levels, which a peer would not read.
+    @raise Exception: what u-msgpack-python raises, where there is no such form.
+    @raise ValueError: if it nests deeper than L{MAX_DEPTH} levels, which a peer would not read.
     """
-    payload = head + umsgpack.packb(value)
+    payload = umsgpack.packb(value) if method is None else _packRequest(method, value)
     # What is too long will be refused for that; how deep it is would take long to tell.
     if len(payload) > MAX_DEPTH and len(payload) <= MAX_PAYLOAD and isDeeper(payload, MAX_DEPTH):
         raise ValueError("nested deeper than {} levels".format(MAX_DEPTH))
     return payload
 
 
+def _packRequest(method, arguments):
+    head = heads.get(method) or headOf(method)
+    if len(arguments) >= len(_ARRAYS):
+        return head + umsgpack.packb(arguments)
+    file = io.BytesIO()
+    file.write(head + _ARRAYS[len(arguments)])
+    for argument in arguments:
+        umsgpack.pack(argument, file)
+    return file.getvalue()
+
+
+def headOf(method):
+    """
+    @return: how the payload of a request begins, up to the arguments.
+    @rtype: L{bytes}
+    """
+    head = bytes(bytearray([_PAIR])) + umsgpack.packb(method)
+    # Longer names take memory, and are other bytes in u-msgpack-python's compatibility mode.
+    if head[:2] in _NAME_ENDS:
+        if len(heads) == _MAX_HEADS:
+            heads.clear()
+        heads[method] = head
+    return head
+
+
 def unpackRequest(payload):
     """
-    @return: the same as L{unpack}; of the usual request sooner, as its method is not left to u-msgpack-python.
+    The same as L{unpack}, for the payload of a request.
     """
-    end = None if umsgpack.compatibility else _NAME_ENDS.get(payload[:2])
-    if end is None:
+    end = _NAME_ENDS.get(payload[:2])
+    count = None if end is None or umsgpack.compatibility else _COUNTS.get(payload[end : end + 1])
+    if count is None:
         return unpack(payload)
-    return [payload[2:end].decode("utf-8"), unpack(payload[end:])]
+    file = io.BytesIO(payload)
+    file.seek(end + 1)
+    return [payload[2:end].decode("utf-8"), [umsgpack.unpack(file) for _ in range(count)]]

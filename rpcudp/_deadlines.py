@@ -1,9 +1,9 @@
 """
 When calls in flight are sent again, or given up: by one timer of the reactor, however many they are.
 
-A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.  So would a
-place in a heap: most calls are answered long before the first of them has waited long enough.  Each call has its wait
-itself, and only of those that are in flight when that time has come a heap is made.
+A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.  A place in
+a heap for each would mostly be for nothing as well, as most calls are answered long before any has waited long enough.
+So each call keeps its wait itself, and a heap is made of the waits of those that are in flight when that time has come.
 """
 
 from heapq import heapify, heappop

@@ -15,6 +15,7 @@ import umsgpack
 from msgpack import _cmsgpack
 
 from rpcudp import _codec
+from rpcudp._codec import headOf, heads
 
 if msgpack.version[0] != 1:
     raise ImportError("msgpack is {!r}, and this needs version 1".format(msgpack.version))
@@ -42,7 +43,7 @@ def _newPacker():
 _packer = _newPacker()
 
 
-def pack(value, head=b""):
+def pack(value, method=None):
     """
     The same as L{_codec.pack}.
     """
@@ -52,14 +53,14 @@ def pack(value, head=b""):
             kind = type(value)
             # Arguments are a tuple.
             if kind in _SCALARS or _arePlain(value if kind is tuple else (value,), _DEPTH):
-                payload = head + _packer.pack(value)
+                payload = _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
-                return payload
+                return payload if method is None else (heads.get(method) or headOf(method)) + payload
         except (OverflowError, UnicodeEncodeError):
             # An integer of more than 64 bits, or a surrogate.
             _packer = _newPacker()
-    return _codec.pack(value, head)
+    return _codec.pack(value, method)
 
 
 def unpack(payload):

@@ -61,12 +61,6 @@ MAX_DATAGRAM = HEADER_LENGTH + MAX_PAYLOAD
 MESSAGE_ID = slice(1, HEADER_LENGTH)
 _PAYLOAD = slice(HEADER_LENGTH, MAX_DATAGRAM)
 
-# By the name of a method, how the payloads of requests for it begin; how many of these are kept, and of how many bytes.
-# A name in more of them would be other bytes in u-msgpack-python's compatibility mode.
-_heads = {}
-_MAX_HEADS = 1000
-_MAX_HEAD = 2 + 31
-
 
 def newMessageID():
     """
@@ -108,7 +102,7 @@ def encode(kind, msgID, value, method=None):
         deeper than L{MAX_DEPTH} levels, which the peer would drop.
     """
     try:
-        payload = pack(value) if method is None else pack(value, _heads.get(method) or _headOf(method))
+        payload = pack(value, method)
     except Exception as error:
         # Besides u-msgpack's own refusals: recursion too deep, text that is not Unicode, and whatever is raised by the
         # code of the application's own types.
@@ -117,20 +111,6 @@ def encode(kind, msgID, value, method=None):
         excess = len(payload) - MAX_PAYLOAD
         raise MalformedMessage("payload is {} bytes, {} over the limit of {}".format(len(payload), excess, MAX_PAYLOAD))
     return kind + msgID + payload
-
-
-def _headOf(method):
-    """
-    @return: how the payload of a request for C{method} begins, up to the arguments.
-    @rtype: L{bytes}
-    """
-    # An array of two.
-    head = b"\x92" + pack(method)
-    if len(head) <= _MAX_HEAD:
-        if len(_heads) == _MAX_HEADS:
-            _heads.clear()
-        _heads[method] = head
-    return head
 
 
 def decode(datagram, kinds):

@@ -10,7 +10,7 @@ import struct
 import umsgpack
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from rpcudp import wire
+from rpcudp import _codec, wire
 from rpcudp.exceptions import MalformedMessage
 from tests.support import MESSAGE_ID
 
@@ -126,9 +126,9 @@ class EncodeTests(SynchronousTestCase):
         self.assertIn("broken dict", str(error))
 
 
-class NameTests(SynchronousTestCase):
+class RequestTests(SynchronousTestCase):
     """
-    The names of methods, which are packed once, and are not always left to u-msgpack-python.
+    The frame of a request, which is not left to u-msgpack-python where it is a usual one.
     """
 
     NAMES = [u"", u"a", u"\u2603" * 10, u"x" * 31, u"x" * 32, u"\u2603" * 11, u"x" * 255, u"x" * 256, u"x" * 5000]
@@ -139,6 +139,19 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(datagram[21:], umsgpack.packb([name, [1, b"2"]]))
             self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [name, [1, b"2"]])
 
+    def test_namesOfAnyLengthInCompatibilityMode(self):
+        for isCompatible in (False, True, False):
+            self.patch(umsgpack, "compatibility", isCompatible)
+            for name in self.NAMES:
+                self.assertEqual(wire.encode(b"\x00", MESSAGE_ID, (), name)[21:], umsgpack.packb([name, []]))
+
+    def test_anyNumberOfArguments(self):
+        for number in list(range(40)) + [1000]:
+            arguments = [[index, None, {u"key": u"value"}][index % 3] for index in range(number)]
+            datagram = wire.encode(b"\x00", MESSAGE_ID, tuple(arguments), u"store")
+            self.assertEqual(datagram[21:], umsgpack.packb([u"store", arguments]))
+            self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [u"store", arguments])
+
     def test_nameThatIsNotUnicodeIsRefused(self):
         if str is bytes:
             raise SkipTest("Python 2 packs surrogates")
@@ -146,12 +159,12 @@ class NameTests(SynchronousTestCase):
         self.assertIn("cannot be serialised", str(error))
 
     def test_fewNamesAreRemembered(self):
-        self.patch(wire, "_heads", {})
+        self.addCleanup(_codec.heads.clear)
         for number in range(5000):
             wire.encode(b"\x00", MESSAGE_ID, (), u"method{}".format(number))
-        self.assertLessEqual(len(wire._heads), 1000)
+        self.assertLessEqual(len(_codec.heads), 1000)
         wire.encode(b"\x00", MESSAGE_ID, (), u"x" * 1000)
-        self.assertNotIn(u"x" * 1000, wire._heads)
+        self.assertNotIn(u"x" * 1000, _codec.heads)
 
     def test_argumentsNestNoDeeperThanInAList(self):
         for levels, isRefused in [(125, False), (126, False), (127, True), (128, True)]:
@@ -181,9 +194,11 @@ class NameTests(SynchronousTestCase):
             return umsgpack.packb(value)
 
         heads = [b"\x92", b"\x91", b"\x93", b"\x82", b"\xdc\x00\x02", b"\x92\x92"]
-        names = [b"\xa0", b"\xa1a", b"\xa1\xff", b"\xa2a", b"\xbf" + b"x" * 31, b"\xbfxx", b"\xd9\x01a", b"\xc4\x01a"]
-        names += [b"\xa3\xe2\x98\x83", b"\xa2\xe2\x98", b"\xc0", b"\x90"]
-        rests = [b"", b"\x90", b"\x92\x01\xa1a", b"\x92\x01", b"\xc0", b"\x80", b"\xa1a", b"\x90\xc1", b"\x91\xd4\x05x"]
+        names = [b"\xa0", b"\xa1a", b"\xa1\xff", b"\xa2a", b"\xbf" + b"x" * 31, b"\xbfxx"]
+        names += [b"\xd9\x01a", b"\xc4\x01a", b"\xa3\xe2\x98\x83", b"\xa2\xe2\x98", b"\xc0", b"\x90"]
+        rests = [b"", b"\x90", b"\x92\x01\xa1a", b"\x92\x01", b"\xc0", b"\x80", b"\xa1a", b"\x90\xc1"]
+        rests += [b"\x91\xd4\x05x", b"\xdc\x00\x01\x05"]
+        rests += [b"\x9f" + b"\x01" * 15, b"\x9f" + b"\x01" * 14, b"\xdc\x00\x10" + b"\x01" * 16]
         taken = 0
         for isCompatible in (False, True):
             self.patch(umsgpack, "compatibility", isCompatible)
