@@ -1,9 +1,9 @@
 """
 When calls in flight are sent again, or given up: by one timer of the reactor, however many they are.
 
-A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.  A place in
-a heap for each would mostly be for nothing as well, as most calls are answered long before any has waited long enough.
-So each call keeps its wait itself, and a heap is made of the waits of those that are in flight when that time has come.
+A timer for each would cost more than the rest of a call together, and nearly all would be cancelled.  A place in a heap
+for each would mostly be for nothing as well, as most calls are answered long before any has waited long enough.  So
+each call keeps its wait itself, and a heap is made of the waits of those that are in flight when that time has come.
 """
 
 from heapq import heapify, heappop
