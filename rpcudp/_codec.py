@@ -70,7 +70,7 @@ def headOf(method):
     head = bytes(bytearray([_PAIR])) + umsgpack.packb(method)
     # Longer names take memory, and are other bytes in u-msgpack-python's compatibility mode.
     if head[:2] in _NAME_ENDS:
-        if len(heads) == _MAX_HEADS:
+        if len(heads) >= _MAX_HEADS:
             heads.clear()
         heads[method] = head
     return head
