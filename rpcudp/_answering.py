@@ -169,7 +169,7 @@ class Answerer(object):
         """
         protocol = self._protocol
         plain = msgID if isinstance(msgID, bytes) else bytes(bytearray(msgID))
-        datagram = wire.encode(self._kind, plain, response)
+        datagram = wire.makeDatagram(self._kind, plain, response)
         if self._duplicates is not None:
             self._duplicates.answered(msgID, address, datagram)
         transport = protocol.transport

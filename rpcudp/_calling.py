@@ -166,7 +166,7 @@ class Caller(object):
             called = tuple(address)
             schedule = _ask(waitTimeout, called)
         msgID = self.newMessageID()
-        datagram = wire.encode(self._kind, msgID, arguments, method)
+        datagram = wire.makeDatagram(self._kind, msgID, arguments, method)
         deferred = protocol._outstanding[msgID] = Deferred(self._cancel)
         deferred._rpcudpID = msgID
         if protocol.noisy:

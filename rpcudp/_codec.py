@@ -17,26 +17,29 @@ MAX_PAYLOAD = 8192
 # Arrays and maps within each other, those of a request itself included.
 MAX_DEPTH = 128
 
+_TEXT = type(u"")
+
 # How the payload of a request begins: an array of two.
-_PAIR = 0x92
+_PAIR = b"\x92"
 
 # By the two bytes before it, where the name of the method ends, if it has less than 32 bytes.
-_NAME_ENDS = {bytes(bytearray([_PAIR, 0xA0 + length])): 2 + length for length in range(32)}
+_NAME_ENDS = {_PAIR + bytes(bytearray([0xA0 + length])): 2 + length for length in range(32)}
 
 # Less than 16 arguments, as many as there are by the one byte before them, and the other way round.
 _ARRAYS = [bytes(bytearray([0x90 + count])) for count in range(16)]
 _COUNTS = {code: count for count, code in enumerate(_ARRAYS)}
 
-# By name, how the payloads of requests begin; and how many of these are kept.
-heads = {}
+# By name, how the payloads of requests begin; how many of these are kept, and of how many bytes.
+_heads = {}
 _MAX_HEADS = 1000
+_MAX_HEAD = max(_NAME_ENDS.values())
 
 unpack = umsgpack.unpackb
 
 
 def pack(value, method=None):
     """
-    @param method: the name of a method, where C{value} is the arguments of a request for it.
+    @param method: the name of a method, where C{value} is the tuple of the arguments of a request for it.
 
     @return: C{value}, or C{[method, value]}, as MessagePack.
     @rtype: L{bytes}
@@ -52,7 +55,7 @@ def pack(value, method=None):
 
 
 def _packRequest(method, arguments):
-    head = heads.get(method) or headOf(method)
+    head = headOf(method)
     if len(arguments) >= len(_ARRAYS):
         return head + umsgpack.packb(arguments)
     file = io.BytesIO()
@@ -64,15 +67,18 @@ def _packRequest(method, arguments):
 
 def headOf(method):
     """
-    @return: how the payload of a request begins, up to the arguments.
+    @return: how the payload of a request for C{method} begins, up to the arguments.
     @rtype: L{bytes}
     """
-    head = bytes(bytearray([_PAIR])) + umsgpack.packb(method)
-    # Longer names take memory, and are other bytes in u-msgpack-python's compatibility mode.
-    if head[:2] in _NAME_ENDS:
-        if len(heads) >= _MAX_HEADS:
-            heads.clear()
-        heads[method] = head
+    # What is not just text may be equal to another name, and other bytes.
+    isPlain = type(method) is _TEXT and not umsgpack.compatibility
+    head = _heads.get(method) if isPlain else None
+    if head is None:
+        head = _PAIR + umsgpack.packb(method)
+        if isPlain and len(head) <= _MAX_HEAD:
+            if len(_heads) >= _MAX_HEADS:
+                _heads.clear()
+            _heads[method] = head
     return head
 
 
@@ -80,6 +86,7 @@ def unpackRequest(payload):
     """
     The same as L{unpack}, for the payload of a request.
     """
+    payload = bytes(payload)
     end = _NAME_ENDS.get(payload[:2])
     count = None if end is None or umsgpack.compatibility else _COUNTS.get(payload[end : end + 1])
     if count is None:

@@ -15,7 +15,7 @@ import umsgpack
 from msgpack import _cmsgpack
 
 from rpcudp import _codec
-from rpcudp._codec import headOf, heads
+from rpcudp._codec import headOf
 
 if msgpack.version[0] != 1:
     raise ImportError("msgpack is {!r}, and this needs version 1".format(msgpack.version))
@@ -56,7 +56,7 @@ def pack(value, method=None):
                 payload = _packer.pack(value)
                 if len(payload) > _KEPT:
                     _packer = _newPacker()
-                return payload if method is None else (heads.get(method) or headOf(method)) + payload
+                return payload if method is None else headOf(method) + payload
         except (OverflowError, UnicodeEncodeError):
             # An integer of more than 64 bits, or a surrogate.
             _packer = _newPacker()

@@ -80,7 +80,7 @@ def messageID(datagram):
     return datagram[MESSAGE_ID]
 
 
-def encode(kind, msgID, value, method=None):
+def encode(kind, msgID, value):
     """
     @param kind: one of a network's L{Kinds}.
     @type kind: L{bytes}, one
@@ -91,15 +91,22 @@ def encode(kind, msgID, value, method=None):
     @param value: C{[method, arguments]} for a request, the result for a response.
     @type value: whatever MessagePack carries
 
-    @param method: the name of the method, where C{value} is the arguments of a request alone.  This takes less time, as
-        a name that was packed before is not packed again.
-    @type method: text
-
     @return: the datagram.
     @rtype: L{bytes}, at most L{MAX_DATAGRAM} of them
 
     @raise MalformedMessage: if C{value} has no MessagePack form, or one that is longer than L{MAX_PAYLOAD} bytes or
         deeper than L{MAX_DEPTH} levels, which the peer would drop.
+    """
+    return makeDatagram(kind, msgID, value)
+
+
+def makeDatagram(kind, msgID, value, method=None):
+    """
+    The same as L{encode}; for the two halves of a protocol.
+
+    @param method: the name of the method, where C{value} is the tuple of the arguments of a request.  A name that was
+        packed before is not packed again.
+    @type method: text
     """
     try:
         payload = pack(value, method)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rpcudp import wire
+from rpcudp import _codec, wire
 from rpcudp._nesting import isDeeper
 from tests.hostile import Handlers, Judge, RPCUDPNode, StorjNode, depth
 from tests.lossy import FATES, FAULTS, HANDLERS, SIDES, STEPS, simulate
@@ -257,6 +257,40 @@ class CodecPropertyTests(SynchronousTestCase):
             return outcome(lambda datagram: wire.decode(datagram, wire.RPCUDP)[2], b"\x01" * 21 + payload)
         finally:
             wire.unpack = original
+
+
+class RequestPropertyTests(SynchronousTestCase):
+    """
+    Requests are written and read as by u-msgpack-python, with the C extension and without.
+    """
+
+    settings = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+    def test_packedAlike(self):
+        @self.settings
+        @given(st.text(st.characters(exclude_categories=[]), max_size=40), st.lists(objects, max_size=20).map(tuple))
+        def check(method, arguments):
+            expected = outcome(umsgpack.packb, (method, arguments))
+            for pack in (wire.pack, _codec.pack):
+                self.assertEqual(outcome(lambda value: pack(value, method), arguments), expected)
+
+        check()
+
+    def test_unpackedAlike(self):
+        @self.settings
+        @given(st.one_of(requests(), requests(), wrongRequests(), values()), st.binary(max_size=9))
+        def check(payload, trailing):
+            for whole in (payload, payload + trailing, payload[:-1]):
+                expected = outcome(umsgpack.unpackb, whole)
+                for unpackRequest in (wire.unpackRequest, _codec.unpackRequest):
+                    made = outcome(unpackRequest, whole)
+                    if made[0] == "refused":
+                        # Of what is wrong with a request, another thing may be seen first.
+                        self.assertEqual(expected[0], "refused")
+                    else:
+                        self.assertEqual(made, expected)
+
+        check()
 
 
 class NestingPropertyTests(SynchronousTestCase):

@@ -29,6 +29,9 @@ if msgpack is not None and msgpack.version[0] != 1:
     # It is not to be used.
     _cmsgpack = None
 
+if sys.version_info >= (3,):
+    from tests.properties import RequestPropertyTests  # noqa: F401, trial finds it here
+
 if _cmsgpack is not None:
     from tests.properties import CodecPropertyTests  # noqa: F401, trial finds it here
 

@@ -61,7 +61,7 @@ class VectorTests(SynchronousTestCase):
         requests = [vector for vector in self.vectors() if vector[2] in (wire.RPCUDP.request, wire.STORJ.request)]
         self.assertTrue(requests)
         for datagram, _, kind, (method, arguments) in requests + requests:
-            self.assertEqual(wire.encode(kind, datagram[1:21], arguments, method), datagram)
+            self.assertEqual(wire.makeDatagram(kind, datagram[1:21], tuple(arguments), method), datagram)
 
     def test_weUnderstandTheSameValues(self):
         for datagram, kinds, kind, value in self.vectors():
@@ -114,6 +114,15 @@ class EncodeTests(SynchronousTestCase):
         nested.append(nested)
         self.assertRaises(MalformedMessage, self.encode, nested)
 
+    def test_nestedTooDeepInAsFewAndAsManyBytesAsCanBe(self):
+        for innermost, length in [([], 129), (b"x" * (8192 - 3 - 129), 8192)]:
+            value = innermost
+            for _ in range(length - len(umsgpack.packb(innermost))):
+                value = [value]
+            self.assertEqual(len(umsgpack.packb(value)), length)
+            error = self.assertRaises(MalformedMessage, self.encode, value)
+            self.assertIn("nested deeper than 128 levels", str(error))
+
     def test_errorOfTheApplicationsOwnTypeIsRefused(self):
         class Broken(dict):
             def items(self):
@@ -131,70 +140,113 @@ class RequestTests(SynchronousTestCase):
     The frame of a request, which is not left to u-msgpack-python where it is a usual one.
     """
 
-    NAMES = [u"", u"a", u"\u2603" * 10, u"x" * 31, u"x" * 32, u"\u2603" * 11, u"x" * 255, u"x" * 256, u"x" * 5000]
+    NAMES = [u"", u"a", u"Find_Node.2", u"\u2603" * 10, u"x" * 31, u"x" * 32, u"\u2603" * 11, u"x" * 255, u"x" * 256]
+
+    def setUp(self):
+        self.patch(_codec, "_heads", {})
+
+    def request(self, method, *arguments):
+        """
+        @return: the payload.
+        """
+        return wire.makeDatagram(b"\x00", MESSAGE_ID, arguments, method)[21:]
+
+    def decode(self, payload):
+        return wire.decode(b"\x00" + MESSAGE_ID + payload, wire.RPCUDP)[2]
 
     def test_namesOfAnyLength(self):
         for name in self.NAMES + self.NAMES:
-            datagram = wire.encode(b"\x00", MESSAGE_ID, (1, b"2"), name)
-            self.assertEqual(datagram[21:], umsgpack.packb([name, [1, b"2"]]))
-            self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [name, [1, b"2"]])
+            payload = self.request(name, 1, b"2")
+            self.assertEqual(payload, umsgpack.packb([name, [1, b"2"]]))
+            self.assertEqual(self.decode(payload), [name, [1, b"2"]])
 
-    def test_namesOfAnyLengthInCompatibilityMode(self):
+    def test_namesInCompatibilityMode(self):
         for isCompatible in (False, True, False):
             self.patch(umsgpack, "compatibility", isCompatible)
-            for name in (u"a", u"x" * 31, u"x" * 32, u"x" * 255, u"x" * 256):
-                self.assertEqual(wire.encode(b"\x00", MESSAGE_ID, (), name)[21:], umsgpack.packb([name, []]))
+            for name in self.NAMES:
+                try:
+                    expected = umsgpack.packb([name, []])
+                except UnicodeEncodeError:
+                    # What is not ASCII, on Python 2.
+                    self.assertRaises(MalformedMessage, self.request, name)
+                else:
+                    self.assertEqual(self.request(name), expected)
 
     def test_anyNumberOfArguments(self):
+        values = [None, {u"key": u"value"}, u"\u2603", [b"", []], True, -1.5]
         for number in list(range(40)) + [1000]:
-            arguments = [[index, None, {u"key": u"value"}][index % 3] for index in range(number)]
-            datagram = wire.encode(b"\x00", MESSAGE_ID, tuple(arguments), u"store")
-            self.assertEqual(datagram[21:], umsgpack.packb([u"store", arguments]))
-            self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [u"store", arguments])
+            arguments = [values[index % len(values)] for index in range(number)]
+            payload = self.request(u"store", *arguments)
+            self.assertEqual(payload, umsgpack.packb([u"store", arguments]))
+            self.assertEqual(self.decode(payload), [u"store", arguments])
 
     def test_nameThatIsNotUnicodeIsRefused(self):
         if str is bytes:
             raise SkipTest("Python 2 packs surrogates")
-        error = self.assertRaises(MalformedMessage, wire.encode, b"\x00", MESSAGE_ID, (), u"\ud800")
-        self.assertIn("cannot be serialised", str(error))
+        self.assertIn("cannot be serialised", str(self.assertRaises(MalformedMessage, self.request, u"\ud800")))
+
+    def test_nameIsPackedOnce(self):
+        packed = []
+        original = umsgpack.packb
+        self.patch(umsgpack, "packb", lambda value: packed.append(value) or original(value))
+        for number in range(3):
+            self.request(u"sayhi", number)
+        self.assertEqual(packed, [u"sayhi"])
 
     def test_fewNamesAreRemembered(self):
-        self.addCleanup(_codec.heads.clear)
         for number in range(5000):
-            wire.encode(b"\x00", MESSAGE_ID, (), u"method{}".format(number))
-        self.assertLessEqual(len(_codec.heads), 1000)
-        wire.encode(b"\x00", MESSAGE_ID, (), u"x" * 1000)
-        self.assertNotIn(u"x" * 1000, _codec.heads)
+            self.request(u"method{}".format(number))
+            self.assertLessEqual(len(_codec._heads), 1000)
+        self.assertIn(u"method4999", _codec._heads)
+        self.request(u"x" * 1000)
+        self.assertNotIn(u"x" * 1000, _codec._heads)
+
+    def test_namesThatThreadsAddedBeyondTheEndAreForgotten(self):
+        _codec._heads.update((u"method{}".format(number), b"") for number in range(1001))
+        self.request(u"sayhi")
+        self.assertEqual(list(_codec._heads), [u"sayhi"])
+
+    def test_nameThatIsEqualToAnotherIsItsOwn(self):
+        class Caseless(type(u"")):
+            def __eq__(self, other):
+                return self.lower() == other.lower()
+
+            def __hash__(self):
+                return hash(self.lower())
+
+        class Unhashable(type(u"")):
+            __hash__ = None
+
+        for kind in (Caseless, Unhashable):
+            for name in (kind(u"Get"), u"get", kind(u"Get"), u"Get"):
+                self.assertEqual(self.request(name), umsgpack.packb([type(u"")(name), []]))
 
     def test_argumentsNestNoDeeperThanInAList(self):
-        for levels, isRefused in [(125, False), (126, False), (127, True), (128, True)]:
-            value = u"x" * 200
-            for _ in range(levels):
-                value = [value]
-            for give in (
-                lambda: wire.encode(b"\x00", MESSAGE_ID, (value,), u"sayhi"),
-                lambda: wire.encode(b"\x00", MESSAGE_ID, [u"sayhi", [value]]),
-            ):
-                if isRefused:
-                    self.assertIn("nested deeper than 128", str(self.assertRaises(MalformedMessage, give)))
-                else:
-                    wire.decode(give(), wire.RPCUDP)
+        for text in (u"x", u"x" * 200):
+            for levels, isRefused in [(125, False), (126, False), (127, True), (128, True)]:
+                value = text
+                for _ in range(levels):
+                    value = [value]
+                for give in (
+                    lambda: self.request(u"sayhi", value),
+                    lambda: wire.encode(b"\x00", MESSAGE_ID, [u"sayhi", [value]])[21:],
+                ):
+                    if isRefused:
+                        self.assertIn("nested deeper than 128", str(self.assertRaises(MalformedMessage, give)))
+                    else:
+                        self.assertEqual(self.decode(give()), [u"sayhi", [value]])
 
-    def test_requestsAreReadAsByUMsgpack(self):
-        def read(payload):
-            value = wire.decode(b"\x00" + MESSAGE_ID + payload, wire.RPCUDP)[2]
-            # 1, 1.0 and True are equal, and the bytes tell them apart.
-            return umsgpack.packb(value)
-
+    def test_readAsByUMsgpack(self):
         def readByUMsgpack(payload):
             value = umsgpack.unpackb(payload)
             method, arguments = value
             if not isinstance(value, list) or not isinstance(method, type(u"")) or not isinstance(arguments, list):
                 raise ValueError(value)
+            # 1, 1.0 and True are equal, and the bytes tell them apart.
             return umsgpack.packb(value)
 
         heads = [b"\x92", b"\x91", b"\x93", b"\x82", b"\xdc\x00\x02", b"\x92\x92"]
-        names = [b"\xa0", b"\xa1a", b"\xa1\xff", b"\xa2a", b"\xbf" + b"x" * 31, b"\xbfxx"]
+        names = [b"\xa0", b"\xa1A", b"\xa1\xff", b"\xa2a", b"\xbf" + b"x" * 31, b"\xbfxx"]
         names += [b"\xd9\x01a", b"\xc4\x01a", b"\xa3\xe2\x98\x83", b"\xa2\xe2\x98", b"\xc0", b"\x90"]
         rests = [b"", b"\x90", b"\x92\x01\xa1a", b"\x92\x01", b"\xc0", b"\x80", b"\xa1a", b"\x90\xc1"]
         rests += [b"\x91\xd4\x05x", b"\xdc\x00\x01\x05"]
@@ -206,11 +258,33 @@ class RequestTests(SynchronousTestCase):
                 try:
                     expected = readByUMsgpack(payload)
                 except Exception:
-                    self.assertRaises(MalformedMessage, read, payload)
+                    self.assertRaises(MalformedMessage, self.decode, payload)
                 else:
                     taken += 1
-                    self.assertEqual(read(payload), expected)
+                    self.assertEqual(umsgpack.packb(self.decode(payload)), expected)
         self.assertGreater(taken, 20)
+
+    def test_readFromAByteArray(self):
+        payload = self.request(u"sayhi", 1)
+        datagram = bytearray(b"\x00" + MESSAGE_ID + payload)
+        self.assertEqual(wire.decode(datagram, wire.RPCUDP)[2], [u"sayhi", [1]])
+
+
+class PlainRequestTests(RequestTests):
+    """
+    The same without the C extension, wherever there is one.
+    """
+
+    def setUp(self):
+        RequestTests.setUp(self)
+        for name in ("pack", "unpack", "unpackRequest"):
+            self.patch(wire, name, getattr(_codec, name))
+
+    def test_onlyArgumentsAreLeftToUMsgpack(self):
+        self.request(u"sayhi")
+        self.patch(umsgpack, "packb", None)
+        self.patch(_codec, "unpack", None)
+        self.assertEqual(self.decode(self.request(u"sayhi", 1, [2, 3])), [u"sayhi", [1, [2, 3]]])
 
 
 class DecodeTests(SynchronousTestCase):
