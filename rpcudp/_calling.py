@@ -171,13 +171,16 @@ class Caller(object):
         deferred._rpcudpID = msgID
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
+            if deferred.called and protocol.transport is not None:
+                # What observes the log has cancelled it.
+                return deferred
         try:
             transport = protocol.transport
             if transport is None:
                 # By the object that knows the peers, a type of the application's own, or what observes the log.
                 raise RuntimeError("{} cannot be called: the port was closed meanwhile".format(method))
             then = None if len(schedule) == 1 else self._retransmission(msgID, datagram, peer, schedule)
-            now = self._deadlines.add(deferred, msgID, schedule[0], then)
+            now = self._deadlines.add(msgID, schedule[0], then)
             if called is None:
                 self._sendQueue.send(transport, datagram, peer, msgID)
             else:
@@ -303,7 +306,7 @@ class Caller(object):
         deferred = protocol._outstanding[msgID]
         trip = getattr(deferred, "_rpcudpTrip", None)
         then = None if len(waits) == 1 else self._retransmission(msgID, datagram, address, waits)
-        self._deadlines.add(deferred, msgID, waits[0], then)
+        self._deadlines.add(msgID, waits[0], then)
         if msgID in self._sendQueue.waiting:
             # Two of them would be one too many.
             return

@@ -1,26 +1,22 @@
 """
 When calls in flight are sent again, or given up: by one timer of the reactor, however many they are.
 
-A timer for each would cost more than the rest of a call together, and nearly all would be cancelled.  A place in a heap
-for each would mostly be for nothing as well, as most calls are answered long before any has waited long enough.  So
-each call keeps its wait itself, and a heap is made of the waits of those that are in flight when that time has come.
+A timer for each would cost more than the rest of a call together, and nearly all of them would be cancelled.
 """
 
-from heapq import heapify, heappop
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 # Waits of calls that have ended, as many as are not worth clearing away.
 _SLACK = 100
-
-_NEVER = float("inf")
 
 
 class Deadlines(object):
     """
     The times at which calls have waited long enough.
 
-    The wait of a call is C{_rpcudpWait} of its Deferred: the time when it ends, its number, for those that end at one
-    time, the message id, and what to do then.
+    Of each wait there is the time when it ends, its number, for those that end at one time, the message id, and what to
+    do then.  What is of a call that has ended stays until its time has come, or until there is more such than other.
 
     @ivar _clock: returns the provider of L{twisted.internet.interfaces.IReactorTime} that measures the time.
 
@@ -30,10 +26,10 @@ class Deadlines(object):
 
     @ivar _numbers: of the waits, as they began.
 
-    @ivar _heap: the waits of the calls that were in flight when they were gathered, the next first.  That of a call
-        that has ended since stays until it comes to the top, or until there is more such than other.
+    @ivar _new: the waits that have begun since the timer was due the last time, in no order.  Most are of calls that
+        are answered before it is due again, and are not worth a place in a heap.
 
-    @ivar _ungathered: when the first of the waits ends that have begun since then.
+    @ivar _heap: the waits from before that, the next first.
 
     @ivar _timer: the timer of the next deadline, or of one before it, or C{None} where no call is in flight.
 
@@ -44,16 +40,14 @@ class Deadlines(object):
         self._clock = clock
         self._protocol = protocol
         self._numbers = count()
+        self._new = []
         self._heap = []
-        self._ungathered = _NEVER
         self._timer = None
-        self._next = _NEVER
+        self._next = None
 
-    def add(self, deferred, msgID, wait, then=None):
+    def add(self, msgID, wait, then=None):
         """
         A call begins to wait.
-
-        @param deferred: of the call.
 
         @param wait: for how many seconds.
 
@@ -64,11 +58,9 @@ class Deadlines(object):
         clock = self._clock()
         now = clock.seconds()
         time = now + wait
-        deferred._rpcudpWait = time, next(self._numbers), msgID, then
-        if time < self._ungathered:
-            if time < self._next:
-                self._schedule(clock, wait, time)
-            self._ungathered = time
+        if self._timer is None or time < self._next:
+            self._schedule(clock, wait, time)
+        self._new.append((time, next(self._numbers), msgID, then))
         return now
 
     def prune(self):
@@ -78,22 +70,18 @@ class Deadlines(object):
         calls = self._protocol._outstanding
         if not calls:
             self.clear()
-        elif len(self._heap) > _SLACK and len(self._heap) > 2 * len(calls):
-            self._gather()
+        elif len(self._new) + len(self._heap) > 2 * len(calls) + _SLACK:
+            self._new = [entry for entry in self._new if entry[2] in calls]
+            self._heap = [entry for entry in self._heap if entry[2] in calls]
+            heapify(self._heap)
 
     def clear(self):
         """
         Forget all waits, and the timer.
         """
+        del self._new[:]
         del self._heap[:]
-        self._ungathered = _NEVER
         self._unschedule()
-
-    def _gather(self):
-        waits = [getattr(deferred, "_rpcudpWait", None) for deferred in self._protocol._outstanding.values()]
-        self._heap = [wait for wait in waits if wait is not None]
-        heapify(self._heap)
-        self._ungathered = _NEVER
 
     def _schedule(self, clock, wait, time):
         # First, as the clock may refuse it, and the timer is that of other calls too.
@@ -106,19 +94,16 @@ class Deadlines(object):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._next = _NEVER
 
     def _sweep(self):
         self._timer = None
-        self._next = _NEVER
         clock = self._clock()
         now = clock.seconds()
-        # Waits that begin meanwhile are not over, even if the clock was set back below the time when this began.
-        begun = next(self._numbers)
+        for entry in self._new:
+            heappush(self._heap, entry)
+        del self._new[:]
         try:
-            if now >= self._ungathered:
-                self._gather()
-            while self._heap and self._heap[0][0] <= now and self._heap[0][1] < begun:
+            while self._heap and self._heap[0][0] <= now:
                 _, _, msgID, then = heappop(self._heap)
                 if msgID not in self._protocol._outstanding:
                     continue
@@ -127,7 +112,8 @@ class Deadlines(object):
                 else:
                     then()
         finally:
-            time = min(self._heap[0][0] if self._heap else _NEVER, self._ungathered)
-            if time < self._next:
-                # The clock is asked again, as what was called may have taken its time.
-                self._schedule(clock, max(0, time - clock.seconds()), time)
+            if self._heap:
+                time = self._heap[0][0]
+                if self._timer is None or time < self._next:
+                    # The clock is asked again, as what was called may have taken its time.
+                    self._schedule(clock, max(0, time - clock.seconds()), time)

@@ -129,6 +129,16 @@ class DeadlineTests(ProtocolTestCase):
         self.assertEqual(self.successResultOf(again[0]), (False, None))
         self.assertTimers()
 
+    def test_callMadeAtATimeoutEndsBeforeThoseThatWaitLonger(self):
+        again = []
+        self.call(100)
+        self.call(1).addCallback(lambda _: again.append(self.call(1)))
+        self.clock.advance(1)
+        self.assertTimers(2)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(again[0]), (False, None))
+        self.assertTimers(100)
+
     def test_sweepThatRunsLongDelaysLaterOnesByItselfAlone(self):
         # As a callback that takes two seconds.
         self.call(1).addCallback(lambda _: setattr(self.clock, "rightNow", self.clock.rightNow + 2))
@@ -179,42 +189,119 @@ class DeadlineTests(ProtocolTestCase):
         self.assertEqual(self.successResultOf(before), (False, None))
         self.assertTimers()
 
+    def kept(self):
+        """
+        @return: how many waits are kept.
+        """
+        deadlines = self.protocol._rpcudpCaller._deadlines
+        return len(deadlines._new) + len(deadlines._heap)
+
     def endAllButOne(self, calls):
-        """
-        @return: how many waits are kept then.
-        """
-        # After a timeout, all waits have been looked at once.
-        self.call(1)
-        self.clock.advance(1)
         for deferred in calls[1:]:
             deferred.cancel()
             self.failureResultOf(deferred, CancelledError)
-        return len(self.protocol._rpcudpCaller._deadlines._heap)
 
-    def test_waitsOfCallsThatHaveEndedAreNotKept(self):
-        calls = [self.call(600) for _ in range(5000)]
-        self.assertLess(self.endAllButOne(calls), 200)
-        self.clock.advance(600)
-        self.assertEqual(self.successResultOf(calls[0]), (False, None))
-
-    def test_datagramsOfCallsThatHaveEndedAreNotKept(self):
-        self.assertLess(self.endAllButOne([self.call((600, 600)) for _ in range(5000)]), 200)
-
-    def test_callsThatAreAnsweredBeforeATimeoutLeaveNothing(self):
+    def test_answeredCallsAreForgotten(self):
         self.call(5)
         for index in range(1, 5000):
             self.call(5)
             self.answer(index)
-        self.assertEqual(self.protocol._rpcudpCaller._deadlines._heap, [])
+        self.assertLess(self.kept(), 200)
 
-    def test_callsOfASubclassThatHaveNoWaitAreLeftAlone(self):
-        self.protocol._outstanding[b"i" * 20] = strange = Deferred()
-        long = self.call(5)
+    def test_datagramsOfCallsThatHaveEndedAreNotKept(self):
+        self.endAllButOne([self.call((600, 600)) for _ in range(5000)])
+        self.assertLess(self.kept(), 200)
+
+    def test_waitsOfCallsThatEndAfterATimeoutAreNotKept(self):
+        calls = [self.call(600) for _ in range(5000)]
         self.call(1)
         self.clock.advance(1)
+        self.endAllButOne(calls)
+        self.assertLess(self.kept(), 200)
+        self.clock.advance(599)
+        self.assertEqual(self.successResultOf(calls[0]), (False, None))
+
+    def test_callsThatAreLeftEndInTheirOwnTime(self):
+        ended = {}
+        calls = {}
+        for number in range(500):
+            wait = 100 + number * 7 % 500
+            calls[wait] = self.call(wait)
+        self.call(1)
+        self.clock.advance(1)
+        for wait, deferred in calls.items():
+            if wait % 25:
+                deferred.cancel()
+                self.failureResultOf(deferred, CancelledError)
+            else:
+                deferred.addCallback(lambda _, wait=wait: ended.update({wait: self.clock.seconds()}))
+        self.assertLess(self.kept(), 200)
+        for _ in range(600):
+            self.clock.advance(1)
+        self.assertEqual(ended, {wait: wait for wait in range(100, 600, 25)})
+
+    def test_theLastAnswerForgetsAllWaits(self):
+        self.call(1)
+        calls = [self.call(600) for _ in range(9)]
+        self.clock.advance(1)
+        calls.append(self.call(600))
+        self.endAllButOne(calls)
+        self.assertEqual(self.kept(), 10)
+        calls[0].cancel()
+        self.failureResultOf(calls[0], CancelledError)
+        self.assertEqual(self.kept(), 0)
+
+    def test_whateverASubclassHasInFlightIsGivenUpOnceInTime(self):
+        class Anything(object):
+            def __getattr__(self, name):
+                return self
+
+        self.protocol._outstanding[b"i" * 20] = Anything()
+        self.call(5)
+        [msgID] = set(self.protocol._outstanding) - {b"i" * 20}
+        own = self.protocol._outstanding[msgID] = Deferred()
+        self.call(1)
+        self.clock.advance(1)
+        self.assertNoResult(own)
         self.clock.advance(4)
-        self.assertEqual(self.successResultOf(long), (False, None))
-        self.assertNoResult(strange)
+        self.assertEqual(self.successResultOf(own), (False, None))
+        self.assertTimers()
+
+    def test_aSubclassThatDoesNotGiveUpIsAskedOnce(self):
+        asked = []
+        self.protocol._timeout = asked.append
+        self.call(5)
+        [msgID] = self.protocol._outstanding
+        for _ in range(20):
+            self.call(1)
+            self.clock.advance(1)
+        self.assertEqual(asked.count(msgID), 1)
+
+    def test_clockThatRefusesATimerAfterASweepIsAskedAgainByTheNextCall(self):
+        for wait in (1, 2, 5):
+            self.call(wait)
+        self.clock.advance(1)
+        callLater = self.clock.callLater
+
+        def refuse(*arguments):
+            self.clock.callLater = callLater
+            raise RuntimeError("not now")
+
+        self.clock.callLater = refuse
+        self.assertRaises(RuntimeError, self.clock.advance, 1)
+        late = self.call(5)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(late), (False, None))
+        self.assertTimers()
+
+    def test_noTimerIsForThePast(self):
+        delays = []
+        callLater = self.clock.callLater
+        self.clock.callLater = lambda delay, *rest: delays.append(delay) or callLater(delay, *rest)
+        self.call(1).addCallback(lambda _: setattr(self.clock, "rightNow", self.clock.rightNow + 2))
+        self.call(2)
+        self.clock.advance(1)
+        self.assertEqual(delays, [1, 0])
 
     def test_stoppingInACallback(self):
         self.call(5)

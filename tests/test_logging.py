@@ -7,7 +7,7 @@ import errno
 import socket
 from binascii import hexlify
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, globalLogPublisher
 
 from rpcudp import _sending as sending
@@ -89,6 +89,17 @@ class NoisyTests(ProtocolTestCase):
 
         globalLogPublisher.addObserver(observe)
         self.assertIn("the port was closed", str(self.assertRaises(RuntimeError, self.protocol.ping, THERE)))
+        self.assertNothingPending()
+
+    def test_whatObservesTheLogMayCancelTheCall(self):
+        def observe(event):
+            globalLogPublisher.removeObserver(observe)
+            [deferred] = self.protocol._outstanding.values()
+            deferred.cancel()
+
+        globalLogPublisher.addObserver(observe)
+        self.failureResultOf(self.protocol.ping(THERE), CancelledError)
+        self.assertEqual(self.transport.written, [])
         self.assertNothingPending()
 
     def test_theLifeOfEachDatagramIsTold(self):
