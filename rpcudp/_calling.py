@@ -171,7 +171,7 @@ class Caller(object):
         deferred._rpcudpID = msgID
         if protocol.noisy:
             note("calling {method} of {peer} [{msgID}]", msgID, method=method, peer=peer)
-            if deferred.called and protocol.transport is not None:
+            if msgID not in protocol._outstanding and protocol.transport is not None:
                 # What observes the log has cancelled it.
                 return deferred
         try:
@@ -310,9 +310,11 @@ class Caller(object):
         if msgID in self._sendQueue.waiting:
             # Two of them would be one too many.
             return
-        self._counters.resent += 1
         if protocol.noisy:
             note("calling {peer} again [{msgID}]", msgID, peer=address)
+            if msgID not in protocol._outstanding:
+                return
+        self._counters.resent += 1
         if trip is None:
             self._sendQueue.send(protocol.transport, datagram, address, msgID)
         else:

@@ -91,6 +91,11 @@ def unpackRequest(payload):
     count = None if end is None or umsgpack.compatibility else _COUNTS.get(payload[end : end + 1])
     if count is None:
         return unpack(payload)
+    try:
+        method = payload[2:end].decode("utf-8")
+    except UnicodeDecodeError:
+        # It is refused in u-msgpack-python's own words.
+        return unpack(payload)
     file = io.BytesIO(payload)
     file.seek(end + 1)
-    return [payload[2:end].decode("utf-8"), [umsgpack.unpack(file) for _ in range(count)]]
+    return [method, [umsgpack.unpack(file) for _ in range(count)]]

@@ -5,13 +5,13 @@ How a call travels::
 
     caller                                            answerer
     protocol.sayhi(address, name)                     datagramReceived
-      Caller.call                                       Answerer.identify: is it a copy?
-        wire.encode, SendQueue  -----request----->      wire.decode
+      Caller.call                                       DuplicateRequestCache.identify: is it a copy?
+        wire.makeDatagram, SendQueue  --request-->      wire.decodePayload
         a Deferred in _outstanding                      Answerer.receive: is there room for it?
     datagramReceived                                  _acceptRequest
-      wire.decode                                       carryOut: rpc_sayhi(sender, name)
+      wire.decodePayload                                carryOut: rpc_sayhi(sender, name)
     _acceptResponse             <----response-----    _sendResponse
-      Caller.end fires the Deferred                     wire.encode, SendQueue
+      Caller.end fires the Deferred                     wire.makeDatagram, SendQueue
 
 What each file owns: C{wire} the datagrams, with C{_codec} for their payloads, C{_fastcodec} to have those sooner, and
 C{_nesting} to know how deep they go; C{_calling} the caller's half, with C{_deadlines} for how long calls wait;

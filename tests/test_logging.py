@@ -12,6 +12,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from rpcudp import _sending as sending
 from rpcudp.protocol import RPCProtocol
+from rpcudp.statistics import statistics
 from tests.support import MESSAGE_ID, THERE, ProtocolTestCase, request, response
 
 
@@ -101,6 +102,21 @@ class NoisyTests(ProtocolTestCase):
         self.failureResultOf(self.protocol.ping(THERE), CancelledError)
         self.assertEqual(self.transport.written, [])
         self.assertNothingPending()
+
+    def test_whatObservesTheLogMayCancelTheCallAsItIsSentAgain(self):
+        def observe(event):
+            if "again" in event["log_format"]:
+                deferred.cancel()
+
+        self.protocol._waitTimeout = (1, 5)
+        deferred = self.protocol.ping(THERE)
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.clock.advance(1)
+        self.failureResultOf(deferred, CancelledError)
+        self.assertEqual(len(self.transport.written), 1)
+        self.assertEqual(statistics(self.protocol).resent, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_theLifeOfEachDatagramIsTold(self):
         ids = exerciseNetwork(self)

@@ -39,6 +39,29 @@ class SendingTestCase(ProtocolTestCase):
         return [method for _, _, [method, _] in sent]
 
 
+class ConnectedSocketTests(SendingTestCase):
+    """
+    A transport that is no port of Twisted's, and whose socket is connected.
+    """
+
+    class Socket(object):
+        def getpeername(self):
+            return THERE
+
+    def setUp(self):
+        SendingTestCase.setUp(self)
+        self.transport.socket = self.Socket()
+
+    def test_writesWithoutAnAddress(self):
+        self.protocol.ping(THERE)
+        self.receive(1)
+        self.assertEqual([address for _, address in self.transport.written], [None, None])
+
+    def test_doesNotHearStrangers(self):
+        self.protocol.datagramReceived(request(u"echo", 1), HERE)
+        self.assertEqual(self.transport.written, [])
+
+
 class OneDestinationTests(SendingTestCase):
     """
     What is full for one destination holds up no other.

@@ -283,6 +283,7 @@ class PlainRequestTests(RequestTests):
     def test_onlyArgumentsAreLeftToUMsgpack(self):
         self.request(u"sayhi")
         self.patch(umsgpack, "packb", None)
+        self.patch(wire, "unpack", None)
         self.patch(_codec, "unpack", None)
         self.assertEqual(self.decode(self.request(u"sayhi", 1, [2, 3])), [u"sayhi", [1, [2, 3]]])
 
