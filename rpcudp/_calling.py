@@ -297,7 +297,7 @@ class Caller(object):
 
     def _retransmission(self, msgID, datagram, address, waits):
         """
-        @return: what is to happen after the first of C{waits}, and there is another one.
+        @return: what to do after the first of C{waits}, which is not the only one.
         """
         return functools.partial(self._retransmit, msgID, datagram, address, waits[1:])
 
